@@ -1,0 +1,103 @@
+//! Opening one connection: the recipe of SECURITY 7.3, in its order.
+
+use super::keys::DatabaseKey;
+use super::migrate;
+use crate::error::{PortalError, Reason};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+
+/// Where the file is and what opens it.
+#[derive(Clone)]
+pub(crate) struct Opener {
+    pub(crate) path: PathBuf,
+    pub(crate) key: DatabaseKey,
+}
+
+/// KiB of page cache for the connection that writes and for each that reads. The cache decides the
+/// speed of an encrypted file, since a cached page is not decrypted again (ADR 2).
+const CACHE_KIB: u32 = 64 * 1024;
+
+impl Opener {
+    /// Opens for writing, creates and migrates.
+    pub(crate) fn writer(&self) -> Result<Connection, PortalError> {
+        let mut connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        migrate::run(&mut connection)?;
+        Ok(connection)
+    }
+
+    /// Opens a file that a writer has open.
+    pub(crate) fn reader(&self) -> Result<Connection, PortalError> {
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.execute_batch("PRAGMA query_only = ON;")?;
+        Ok(connection)
+    }
+
+    fn connect(&self, flags: OpenFlags) -> Result<Connection, PortalError> {
+        private_file(&self.path)?;
+        let connection = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        // Before the key: without it SQLCipher leaves what it decrypted in freed memory.
+        connection.execute_batch("PRAGMA cipher_memory_security = ON;")?;
+        connection.execute_batch(&self.key.pragma())?;
+        // HMAC-SHA256: every phone of today has SHA-256 instructions, none has SHA-512's (ADR 2).
+        connection.execute_batch("PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cipher_log_level = NONE;")?;
+        // A wrong key or a damaged header shows at the first page.
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+        connection.execute_batch(&format!(
+            "PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON;
+             PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0; PRAGMA cache_size = -{CACHE_KIB};"
+        ))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    }
+}
+
+/// Makes the file with mode 0600 before SQLite would make it with 0644; its `-wal` and `-shm` take
+/// the mode of the file.
+fn private_file(path: &Path) -> Result<(), PortalError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?;
+    Ok(())
+}
+
+impl From<rusqlite::Error> for PortalError {
+    /// The one place that turns SQLite's errors into ours. No SQL and no value leaves here.
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode as Code;
+        let reason = match error.sqlite_error_code() {
+            Some(Code::DiskFull) => Reason::DiskFull,
+            Some(Code::NotADatabase | Code::DatabaseCorrupt) => Reason::Damaged,
+            Some(Code::DatabaseBusy | Code::DatabaseLocked) => Reason::InUse,
+            Some(Code::CannotOpen | Code::PermissionDenied | Code::ReadOnly | Code::SystemIoFailure | Code::OutOfMemory) => {
+                Reason::FileUnavailable
+            }
+            // A value in a column is not what this version writes: the file is not what it should be.
+            None if matches!(
+                error,
+                rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+            ) =>
+            {
+                Reason::Damaged
+            }
+            _ => return Self::bug(Reason::Impossible),
+        };
+        Self::storage(reason)
+    }
+}
+
+impl From<std::io::Error> for PortalError {
+    fn from(error: std::io::Error) -> Self {
+        Self::storage(match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Reason::DiskFull,
+            _ => Reason::FileUnavailable,
+        })
+    }
+}

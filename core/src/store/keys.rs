@@ -1,0 +1,115 @@
+//! The key hierarchy of SECURITY 7.2: a random master key, wrapped by a hardware key; every other
+//! key is derived from it.
+
+use crate::error::{PortalError, Reason};
+use crate::ports::{Entropy, KeyPolicy, KeyVault, VaultError};
+use crate::values::Secret;
+use ring::{digest, hkdf};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// The file in a user's directory that holds the wrapped master key.
+const FILE: &str = "master.key";
+/// Version of the wrapped form: `version | context (32) | master key (32)`.
+const VERSION: u8 = 1;
+
+/// 32 random bytes from which all keys of one user on one install are derived.
+pub(crate) struct MasterKey(Secret<[u8; 32]>);
+
+/// The raw key of the database file.
+#[derive(Clone)]
+pub(crate) struct DatabaseKey(Secret<[u8; 32]>);
+
+/// What the key belongs to: SHA-256 of issuer, subject and install. A wrapped key that was copied
+/// from another account or install is refused.
+pub(crate) fn context(issuer: &str, subject: &str, install: &str) -> [u8; 32] {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in [issuer, subject, install] {
+        hash.update(&(part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(hash.finish().as_ref());
+    out
+}
+
+impl MasterKey {
+    /// Makes the hardware key and a new master key, and writes the wrapped form durably.
+    pub(crate) fn create(
+        directory: &Path,
+        alias: &str,
+        context: &[u8; 32],
+        vault: &dyn KeyVault,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, PortalError> {
+        vault.create(alias.to_owned(), KeyPolicy::PersonPresent).map_err(vault_error)?;
+        let mut key = Zeroizing::new([0u8; 32]);
+        entropy.fill(key.as_mut());
+        let mut plain = Zeroizing::new(vec![VERSION]);
+        plain.extend_from_slice(context);
+        plain.extend_from_slice(key.as_ref());
+        let wrapped = vault.wrap(alias.to_owned(), plain.to_vec()).map_err(vault_error)?;
+        super::files::replace(&directory.join(FILE), &wrapped)?;
+        Ok(Self(Secret::new(*key)))
+    }
+
+    /// Asks the hardware for the key. Only key material opens anything: there is no boolean.
+    pub(crate) fn open(directory: &Path, alias: &str, context: &[u8; 32], vault: &dyn KeyVault) -> Result<Self, PortalError> {
+        let wrapped = fs::read(directory.join(FILE)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => PortalError::locked(Reason::VaultKeyGone),
+            _ => PortalError::from(error),
+        })?;
+        let plain = Zeroizing::new(vault.unwrap(alias.to_owned(), wrapped).map_err(vault_error)?);
+        let wrong = || PortalError::locked(Reason::WrongKey);
+        let (version, rest) = plain.split_first().ok_or_else(wrong)?;
+        let (found, key) = rest.split_at_checked(32).ok_or_else(wrong)?;
+        if *version != VERSION || found != context {
+            return Err(wrong());
+        }
+        let key: [u8; 32] = key.try_into().map_err(|_| wrong())?;
+        Ok(Self(Secret::new(key)))
+    }
+
+    /// Whether this directory has a wrapped key at all.
+    pub(crate) fn exists(directory: &Path) -> bool {
+        directory.join(FILE).exists()
+    }
+
+    pub(crate) fn database_key(&self) -> DatabaseKey {
+        DatabaseKey(self.derive(b"db/v1"))
+    }
+
+    fn derive(&self, purpose: &'static [u8]) -> Secret<[u8; 32]> {
+        let mut out = Zeroizing::new([0u8; 32]);
+        let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(self.0.expose());
+        // 32 bytes are far below HKDF's bound, so neither step can fail.
+        if let Ok(okm) = prk.expand(&[purpose], hkdf::HKDF_SHA256) {
+            let _ = okm.fill(out.as_mut());
+        }
+        Secret::new(*out)
+    }
+}
+
+impl DatabaseKey {
+    /// `PRAGMA key` with the raw key: no password function on the start path.
+    pub(crate) fn pragma(&self) -> Zeroizing<String> {
+        let mut sql = Zeroizing::new(String::with_capacity(96));
+        sql.push_str("PRAGMA key = \"x'");
+        for byte in self.0.expose() {
+            let _ = write!(sql, "{byte:02x}");
+        }
+        sql.push_str("'\";");
+        sql
+    }
+}
+
+/// The one place that turns a key store's answer into ours.
+pub(crate) fn vault_error(error: VaultError) -> PortalError {
+    PortalError::locked(match error {
+        VaultError::Refused { .. } => Reason::VaultRefused,
+        VaultError::KeyGone { .. } => Reason::VaultKeyGone,
+        VaultError::Failed { .. } => Reason::VaultFailed,
+    })
+}

@@ -1,0 +1,26 @@
+//! Numbered migrations, each in one transaction with its `user_version`.
+
+use crate::error::{PortalError, Reason};
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Every migration, in order; number `n` brings the file to `user_version` `n`. A released one is
+/// never edited: `tests/` upgrades a frozen file of every released version.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001_initial.sql")];
+
+/// Brings the file to this version.
+///
+/// # Errors
+/// `Storage { newer_version }` when a newer app wrote it; the file is left as it is.
+pub(crate) fn run(connection: &mut Connection) -> Result<(), PortalError> {
+    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version as usize > MIGRATIONS.len() {
+        return Err(PortalError::storage(Reason::NewerVersion));
+    }
+    for (number, sql) in (1u32..).zip(MIGRATIONS).skip(version as usize) {
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+        tx.execute_batch(sql)?;
+        tx.pragma_update(None, "user_version", number)?;
+        tx.commit()?;
+    }
+    Ok(())
+}

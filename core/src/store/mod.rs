@@ -1,0 +1,106 @@
+//! One encrypted file a user. One thread owns the writing connection and one the reading one:
+//! nothing of SQLite runs on a caller's thread. In `Inline` mode the same closures run in place.
+
+mod connection;
+pub(crate) mod files;
+mod keys;
+mod migrate;
+mod owner;
+#[cfg(any(test, feature = "soft-vault"))]
+mod soft_vault;
+
+pub(crate) use connection::Opener;
+pub(crate) use keys::{DatabaseKey, MasterKey, context, vault_error};
+#[cfg(any(test, feature = "soft-vault"))]
+pub use soft_vault::SoftVault;
+
+use crate::error::{PortalError, Reason};
+use crate::runtime::Mode;
+use owner::Owner;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::path::Path;
+
+/// The user's file, open.
+pub(crate) struct Store {
+    writer: Owner,
+    /// `None` in place: one connection does both, so that every run is the same.
+    reader: Option<Owner>,
+}
+
+/// The name of the file in a user's directory.
+pub(crate) const DATABASE: &str = "portal.db";
+
+impl Store {
+    /// Opens or makes the file, with the connection recipe and all migrations.
+    ///
+    /// # Errors
+    /// `Storage { damaged | newer_version | disk_full | file_unavailable | in_use }`.
+    pub(crate) async fn open(directory: &Path, key: DatabaseKey, mode: Mode) -> Result<Self, PortalError> {
+        let opener = Opener { path: directory.join(DATABASE), key };
+        let write = opener.clone();
+        let writer = Owner::start(mode, "portal-write", move || write.writer()).await?;
+        let reader = match mode {
+            Mode::Inline => None,
+            Mode::Threads => Some(Owner::start(mode, "portal-read", move || opener.reader()).await?),
+        };
+        Ok(Self { writer, reader })
+    }
+
+    /// Runs the closure in one transaction; it is durable when this returns Ok, and nothing of it
+    /// happened when it returns an error.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, PortalError> + Send + 'static,
+    ) -> Result<T, PortalError> {
+        self.writer
+            .run(move |connection| {
+                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let value = work(&tx)?;
+                tx.commit()?;
+                Ok(value)
+            })
+            .await
+    }
+
+    /// Runs the closure over one snapshot of the file.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, PortalError> + Send + 'static,
+    ) -> Result<T, PortalError> {
+        self.reader
+            .as_ref()
+            .unwrap_or(&self.writer)
+            .run(move |connection| {
+                let tx = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+                let value = work(&tx)?;
+                tx.commit()?;
+                Ok(value)
+            })
+            .await
+    }
+
+    /// Closes every connection and returns when no file is locked any more. Calls answer
+    /// `Storage { suspended }` until [`Store::resume`].
+    pub(crate) async fn suspend(&self) -> Result<(), PortalError> {
+        if let Some(reader) = &self.reader {
+            reader.suspend().await?;
+        }
+        self.writer.suspend().await
+    }
+
+    /// Opens the connections again.
+    pub(crate) async fn resume(&self) -> Result<(), PortalError> {
+        self.writer.resume().await?;
+        match &self.reader {
+            Some(reader) => reader.resume().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn suspended() -> PortalError {
+    PortalError::storage(Reason::Suspended)
+}
+
+#[cfg(test)]
+mod tests;

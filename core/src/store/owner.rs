@@ -1,0 +1,102 @@
+//! The owner of one connection: a thread with a queue of closures, or the same closures in place.
+
+use super::suspended;
+use crate::error::{PortalError, Reason};
+use crate::runtime::Mode;
+use rusqlite::Connection;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError, mpsc};
+use tokio::sync::oneshot;
+
+type Open = Box<dyn Fn() -> Result<Connection, PortalError> + Send>;
+type Job = Box<dyn FnOnce(&mut State) + Send>;
+
+pub(super) enum Owner {
+    Thread(mpsc::Sender<Job>),
+    Inline(Box<Mutex<State>>),
+}
+
+pub(super) struct State {
+    connection: Option<Connection>,
+    open: Open,
+}
+
+impl Owner {
+    pub(super) async fn start(
+        mode: Mode,
+        name: &str,
+        open: impl Fn() -> Result<Connection, PortalError> + Send + 'static,
+    ) -> Result<Self, PortalError> {
+        let state = State { connection: None, open: Box::new(open) };
+        let owner = match mode {
+            Mode::Inline => Self::Inline(Box::new(Mutex::new(state))),
+            Mode::Threads => {
+                let (jobs, queue) = mpsc::channel::<Job>();
+                std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+                    let mut state = state;
+                    while let Ok(job) = queue.recv() {
+                        job(&mut state);
+                    }
+                    state.close();
+                })?;
+                Self::Thread(jobs)
+            }
+        };
+        owner.resume().await?;
+        Ok(owner)
+    }
+
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, PortalError> + Send + 'static,
+    ) -> Result<T, PortalError> {
+        self.with(move |state| work(state.connection.as_mut().ok_or_else(suspended)?)).await
+    }
+
+    pub(super) async fn suspend(&self) -> Result<(), PortalError> {
+        self.with(|state| {
+            state.close();
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn resume(&self) -> Result<(), PortalError> {
+        self.with(|state| {
+            if state.connection.is_none() {
+                state.connection = Some((state.open)()?);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut State) -> Result<T, PortalError> + Send + 'static,
+    ) -> Result<T, PortalError> {
+        match self {
+            Self::Inline(state) => work(&mut state.lock().unwrap_or_else(PoisonError::into_inner)),
+            Self::Thread(jobs) => {
+                let (reply, answer) = oneshot::channel();
+                let job = Box::new(move |state: &mut State| {
+                    // A panic in a closure rolls its transaction back and must not end the thread.
+                    let result = catch_unwind(AssertUnwindSafe(|| work(state)));
+                    let _ = reply.send(result.unwrap_or_else(|_| Err(PortalError::bug(Reason::Panicked))));
+                });
+                jobs.send(job).map_err(|_| suspended())?;
+                answer.await.unwrap_or_else(|_| Err(suspended()))
+            }
+        }
+    }
+}
+
+impl State {
+    fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.flush_prepared_statement_cache();
+            // Best effort: an open reader only means that the file keeps its log until later.
+            let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+    }
+}
