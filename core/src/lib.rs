@@ -7,13 +7,24 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod account;
 pub mod change;
 pub mod error;
+pub mod home;
 mod log;
+pub mod messages;
 pub mod net;
+pub mod outbox;
+pub mod people;
+pub mod portal;
 pub mod ports;
 pub mod runtime;
+mod session;
 pub mod store;
+pub mod sync;
 pub mod values;
+
+pub use error::{PortalError, Reason};
+pub use portal::{Portal, PortalConfig};
 
 uniffi::setup_scaffolding!("portal");

@@ -88,6 +88,14 @@ impl Store {
         self.writer.suspend().await
     }
 
+    /// Starts closing every connection, for good, without waiting for it.
+    pub(crate) fn close(&self) {
+        if let Some(reader) = &self.reader {
+            reader.close();
+        }
+        self.writer.close();
+    }
+
     /// Opens the connections again.
     pub(crate) async fn resume(&self) -> Result<(), PortalError> {
         self.writer.resume().await?;

@@ -61,6 +61,14 @@ impl Owner {
         .await
     }
 
+    pub(super) fn close(&self) {
+        match self {
+            Self::Inline(state) => state.lock().unwrap_or_else(PoisonError::into_inner).close(),
+            // An owner that is gone has closed already.
+            Self::Thread(jobs) => drop(jobs.send(Box::new(State::close))),
+        }
+    }
+
     pub(super) async fn resume(&self) -> Result<(), PortalError> {
         self.with(|state| {
             if state.connection.is_none() {

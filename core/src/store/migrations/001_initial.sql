@@ -38,7 +38,8 @@ CREATE TABLE quarantined (
 CREATE TABLE feed (
   one INTEGER PRIMARY KEY CHECK (one = 1),
   epoch TEXT NOT NULL DEFAULT '', cursor TEXT NOT NULL DEFAULT '', checkpoint INTEGER NOT NULL DEFAULT 0,
-  as_of INTEGER,
+  as_of INTEGER, -- the server's clock at the last page
+  install TEXT NOT NULL DEFAULT '', -- whose counters the lanes are
   -- The pull under way: where its next page starts, and whether it refills a shadow set.
   pull_epoch TEXT, pull_next TEXT, pull_checkpoint INTEGER, resync INTEGER NOT NULL DEFAULT 0);
 INSERT INTO feed (one) VALUES (1);
@@ -55,7 +56,7 @@ CREATE TABLE outbox (
   state INTEGER NOT NULL, -- 0 waiting, 1 sent and unanswered, 2 done and not yet in the base, 3 needs the client
   seq INTEGER, reason TEXT, field TEXT, attempts INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX outbox_lane ON outbox (lane, pk);
-CREATE TABLE lane (lane TEXT PRIMARY KEY, last_n INTEGER NOT NULL, recount INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE lane (lane TEXT PRIMARY KEY, last_n INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE draft (
   key TEXT PRIMARY KEY, recipient TEXT, subject TEXT NOT NULL, body TEXT NOT NULL, saved_at INTEGER NOT NULL) WITHOUT ROWID;
 

@@ -1,0 +1,208 @@
+//! The portal: one object that a shell opens, and from which it gets everything else.
+
+use crate::account::Account;
+use crate::change::Changes;
+use crate::error::{PortalError, Reason};
+use crate::home::Home;
+use crate::messages::Messages;
+use crate::net::{HttpTransport, PinSet, TransportConfig};
+use crate::outbox::Outbox;
+use crate::ports::system::{SystemClock, SystemEntropy};
+use crate::ports::{Files, KeyVault, Ports};
+use crate::runtime::Mode;
+use crate::session::{Config, Session};
+use crate::sync::{Driver, SyncReport, feed::Kind};
+use crate::{log, messages, people};
+use std::path::PathBuf;
+use std::sync::Arc;
+use url::Url;
+
+/// What a shell decides.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct PortalConfig {
+    /// The practice's origin: `https://portal.example.org` or with a port. No path.
+    pub practice_url: String,
+    /// This app at the practice's authorization server.
+    pub client_id: String,
+    /// Where the browser comes back to, as registered with the practice: a claimed https link, a
+    /// private scheme of reverse-DNS form, or `http://127.0.0.1:<port>/..` (RFC 8252 §7).
+    pub redirect_uri: String,
+    /// The authorities that may vouch for the practice, as PEM. No others are trusted.
+    pub roots_pem: String,
+    /// Keys of the practice to insist on; empty means no pinning.
+    pub pins: Vec<PinSet>,
+    /// A private directory that is left out of backups. Made if it is not there.
+    pub data_dir: String,
+    /// Allows `http://` to this machine, for development.
+    pub allow_loopback_http: bool,
+}
+
+/// The client portal of one practice on one device.
+#[derive(uniffi::Object)]
+pub struct Portal {
+    session: Arc<Session>,
+    driver: Arc<Driver>,
+    account: Arc<Account>,
+    home: Arc<Home>,
+    messages: Arc<Messages>,
+    outbox: Arc<Outbox>,
+}
+
+/// Every kind of record that this version knows.
+static KINDS: [&Kind; 6] = [
+    &people::rows::PRACTICE,
+    &people::rows::CLIENT,
+    &people::rows::STAFF,
+    &messages::rows::THREAD,
+    &messages::rows::MESSAGE,
+    &messages::rows::READ_MARK,
+];
+
+#[uniffi::export]
+impl Portal {
+    /// Opens the portal. Nothing is sent, and no record is opened before `account().unlock()`.
+    ///
+    /// # Errors
+    /// `Refused { bad_configuration, field }`; `Locked` with a `vault_*` reason when the device's key
+    /// store fails; `Storage`.
+    #[uniffi::constructor]
+    pub async fn open(config: PortalConfig, vault: Arc<dyn KeyVault>) -> Result<Arc<Self>, PortalError> {
+        let checked = check(&config)?;
+        let transport = HttpTransport::new(&TransportConfig {
+            practice_url: checked.practice.clone(),
+            roots_pem: config.roots_pem,
+            pins: config.pins,
+            allow_loopback_http: config.allow_loopback_http,
+        })?;
+        let ports = Ports {
+            transport: Arc::new(transport),
+            clock: Arc::new(SystemClock::new()),
+            entropy: Arc::new(SystemEntropy(ring::rand::SystemRandom::new())),
+            vault,
+            files: Files::Directory(PathBuf::from(config.data_dir)),
+        };
+        Mode::Threads.blocking(move || Self::with(checked, ports, Mode::Threads)).await
+    }
+
+    /// Signing up, in and out, locking and unlocking.
+    pub fn account(&self) -> Arc<Account> {
+        self.account.clone()
+    }
+
+    /// The home screen and the crisis card.
+    pub fn home(&self) -> Arc<Home> {
+        self.home.clone()
+    }
+
+    /// Conversations.
+    pub fn messages(&self) -> Arc<Messages> {
+        self.messages.clone()
+    }
+
+    /// What waits to be sent.
+    pub fn outbox(&self) -> Arc<Outbox> {
+        self.outbox.clone()
+    }
+
+    /// What moves from now on. Each call gives a listener of its own.
+    pub fn changes(&self) -> Arc<Changes> {
+        Arc::new(self.session.changes.listen())
+    }
+
+    /// Sends what waits and fetches what is new, until both are done or `deadline_ms` have passed
+    /// (looked at between steps that take a second at most on a working network).
+    ///
+    /// # Errors
+    /// `Offline`, `SignedOut`, `Locked`, `Storage`; `Refused { update_required }`. What was done
+    /// before stays done, and nothing that waits is lost.
+    pub async fn sync(&self, deadline_ms: Option<u64>) -> Result<SyncReport, PortalError> {
+        let driver = self.driver.clone();
+        self.session.mode.run(async move { driver.sync(deadline_ms).await }).await
+    }
+
+    /// Closes the files before the system suspends the app: when this returns, no file is locked.
+    pub async fn suspend(&self) -> Result<(), PortalError> {
+        let session = self.session.clone();
+        self.session
+            .mode
+            .run(async move {
+                match session.store() {
+                    Ok(store) => {
+                        store.suspend().await?;
+                        log::event(log::Event::StoreSuspended, None, 0u64);
+                        Ok(())
+                    }
+                    Err(_) => Ok(()),
+                }
+            })
+            .await
+    }
+
+    /// Opens the files again after [`Portal::suspend`].
+    pub async fn resume(&self) -> Result<(), PortalError> {
+        let session = self.session.clone();
+        self.session
+            .mode
+            .run(async move {
+                match session.store() {
+                    Ok(store) => store.resume().await,
+                    Err(_) => Ok(()),
+                }
+            })
+            .await
+    }
+}
+
+impl Portal {
+    /// Opens a portal over other ports, for tests and simulation.
+    ///
+    /// # Errors
+    /// As for [`Portal::open`].
+    pub fn open_with(config: &PortalConfig, ports: Ports, mode: Mode) -> Result<Arc<Self>, PortalError> {
+        Self::with(check(config)?, ports, mode)
+    }
+
+    fn with(config: Config, ports: Ports, mode: Mode) -> Result<Arc<Self>, PortalError> {
+        let session = Arc::new(Session::open(config, ports, mode)?);
+        let driver = Arc::new(Driver::new(session.clone(), KINDS.to_vec(), |session| Box::pin(people::apply_policy(session))));
+        Ok(Arc::new(Self {
+            account: Arc::new(Account::new(session.clone())),
+            home: Arc::new(Home::new(session.clone())),
+            messages: Arc::new(Messages::new(session.clone(), driver.clone())),
+            outbox: Arc::new(Outbox::new(session.clone(), driver.clone())),
+            session,
+            driver,
+        }))
+    }
+}
+
+fn check(config: &PortalConfig) -> Result<Config, PortalError> {
+    let bad = |field: &str| PortalError::refused_field(Reason::BadConfiguration, field);
+    let practice = Url::parse(&config.practice_url).map_err(|_| bad("practice_url"))?;
+    let plain = practice.path() == "/" && practice.query().is_none() && practice.fragment().is_none();
+    if !plain || !practice.has_host() || !practice.username().is_empty() || practice.password().is_some() {
+        return Err(bad("practice_url"));
+    }
+    if config.client_id.is_empty() {
+        return Err(bad("client_id"));
+    }
+    let redirect = Url::parse(&config.redirect_uri).map_err(|_| bad("redirect_uri"))?;
+    let allowed = match redirect.scheme() {
+        "https" => true,
+        "http" => redirect.host_str() == Some("127.0.0.1") || redirect.host_str() == Some("[::1]"),
+        // RFC 8252 §7.1: a private scheme is a name under the app's control, written backwards.
+        scheme => scheme.contains('.'),
+    };
+    if !allowed || redirect.query().is_some() || redirect.fragment().is_some() {
+        return Err(bad("redirect_uri"));
+    }
+    if config.data_dir.is_empty() {
+        return Err(bad("data_dir"));
+    }
+    Ok(Config {
+        issuer: practice.as_str().trim_end_matches('/').to_owned(),
+        practice,
+        client_id: config.client_id.clone(),
+        redirect_uri: config.redirect_uri.clone(),
+    })
+}

@@ -1,0 +1,375 @@
+//! Whose records are open, with which tokens: the layer between storage and network on one side and
+//! sync and the areas on the other. Areas ask [`Session::store`] before every read and write, which
+//! is also where the automatic lock is enforced.
+
+pub(crate) mod api;
+pub(crate) mod install;
+pub(crate) mod oauth;
+pub(crate) mod state;
+mod tokens;
+
+use crate::change::{Change, ChangeHub};
+use crate::error::{PortalError, Reason};
+use crate::log;
+use crate::ports::{Files, Ports};
+use crate::runtime::Mode;
+use crate::store::{self, MasterKey, Store};
+use crate::values::Secret;
+use install::{Account, Install, PendingSignIn};
+use oauth::Tokens;
+use state::{Activity, Event, LockRule, State};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use url::Url;
+
+/// The checked configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// The practice's origin, with a trailing slash.
+    pub(crate) practice: Url,
+    /// The same without it: what `iss` must say.
+    pub(crate) issuer: String,
+    pub(crate) client_id: String,
+    pub(crate) redirect_uri: String,
+}
+
+impl Config {
+    pub(crate) fn url(&self, path: &str) -> Result<Url, PortalError> {
+        self.practice.join(path).map_err(|_| PortalError::bug(Reason::Impossible))
+    }
+}
+
+/// One portal's session, shared by all of its objects.
+pub(crate) struct Session {
+    pub(crate) config: Config,
+    pub(crate) ports: Ports,
+    pub(crate) mode: Mode,
+    pub(crate) changes: ChangeHub,
+    root: PathBuf,
+    install: Mutex<Install>,
+    now: Mutex<Now>,
+    /// One refresh for any number of 401s.
+    flight: tokio::sync::Mutex<()>,
+    /// One sign-in, unlock, lock or sign-out at a time.
+    door: tokio::sync::Mutex<()>,
+}
+
+/// The part that is in memory only.
+struct Now {
+    state: State,
+    user: Option<User>,
+    activity: Activity,
+    rule: LockRule,
+}
+
+/// Open records.
+#[derive(Clone)]
+struct User {
+    account: Account,
+    store: Arc<Store>,
+    access: Secret<String>,
+}
+
+impl Session {
+    pub(crate) fn open(config: Config, ports: Ports, mode: Mode) -> Result<Self, PortalError> {
+        let Files::Directory(root) = ports.files.clone();
+        let install = Install::open(&root, ports.vault.clone())?;
+        let state = match install.current() {
+            Some(_) => State::Locked(Reason::LockedNow),
+            None => State::SignedOut(Reason::NotSignedIn),
+        };
+        let activity = Activity::unlocked(ports.clock.boot());
+        Ok(Self {
+            config,
+            ports,
+            mode,
+            changes: ChangeHub::default(),
+            root,
+            install: Mutex::new(install),
+            now: Mutex::new(Now { state, user: None, activity, rule: LockRule::default() }),
+            flight: tokio::sync::Mutex::new(()),
+            door: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The open store, or why there is none. Locks first when the time has come.
+    pub(crate) fn store(&self) -> Result<Arc<Store>, PortalError> {
+        self.lock_if_due();
+        let now = self.now();
+        match (&now.state, &now.user) {
+            (State::Active | State::Expired(_), Some(user)) => Ok(user.store.clone()),
+            (State::SignedOut(reason), _) => Err(PortalError::signed_out(reason.clone())),
+            (State::Locked(reason), _) => Err(PortalError::locked(reason.clone())),
+            (_, None) => Err(PortalError::bug(Reason::Impossible)),
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.lock_if_due();
+        self.now().state.clone()
+    }
+
+    /// The person is there: the idle time starts again.
+    pub(crate) fn touch(&self) {
+        self.lock_if_due();
+        self.now().activity.touch(self.ports.clock.boot());
+    }
+
+    pub(crate) fn background(&self) {
+        self.now().activity.background(self.ports.clock.boot());
+    }
+
+    /// Back in front; locks at once when the time away was too long.
+    pub(crate) fn foreground(&self) {
+        self.lock_if_due();
+        self.now().activity.foreground(self.ports.clock.boot());
+    }
+
+    /// Milliseconds of boot time until the records lock by themselves.
+    pub(crate) fn lock_in(&self) -> Option<u64> {
+        let now = self.now();
+        now.user.as_ref()?;
+        Some(now.activity.due(now.rule).0.saturating_sub(self.ports.clock.boot()))
+    }
+
+    pub(crate) fn set_lock_rule(&self, rule: LockRule) {
+        self.now().rule = rule;
+    }
+
+    fn lock_if_due(&self) {
+        let mut now = self.now();
+        let (due, reason) = now.activity.due(now.rule);
+        if now.user.is_some() && self.ports.clock.boot() >= due {
+            self.close(&mut now, Event::Locked(reason));
+        }
+    }
+
+    /// Forgets the key and the tokens and closes the file.
+    fn close(&self, now: &mut Now, event: Event) {
+        if let Some(user) = now.user.take() {
+            user.store.close();
+        }
+        now.state = now.state.clone().after(event);
+        log::event(log::Event::Locked, None, 0u64);
+        self.changes.emit(&Change::Session);
+        self.changes.emit(&Change::Everything);
+    }
+
+    /// Locks now; returns when no file is open any more.
+    pub(crate) async fn lock(&self, reason: Reason) -> Result<(), PortalError> {
+        let _door = self.door.lock().await;
+        let store = self.now().user.as_ref().map(|user| user.store.clone());
+        if let Some(store) = store {
+            store.suspend().await?;
+            self.close(&mut self.now(), Event::Locked(reason));
+        }
+        Ok(())
+    }
+
+    /// Opens the records with the key that the vault hands out. Nothing else opens them.
+    pub(crate) async fn unlock(self: &Arc<Self>) -> Result<(), PortalError> {
+        let _door = self.door.lock().await;
+        let State::Locked(_) = self.state() else {
+            return self.store().map(|_| ());
+        };
+        let account = self.install().current().ok_or_else(|| PortalError::signed_out(Reason::NotSignedIn))?;
+        let store = match self.open_records(&account).await {
+            Ok(store) => store,
+            Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => {
+                self.destroy(&account, Reason::VaultKeyGone)?;
+                return Err(PortalError::signed_out(Reason::VaultKeyGone));
+            }
+            Err(PortalError::Storage { reason: Reason::Damaged }) => {
+                self.set_aside(&account)?;
+                self.apply(Event::Destroyed(Reason::Damaged));
+                return Err(PortalError::storage(Reason::Damaged));
+            }
+            Err(error) => return Err(error),
+        };
+        let session = store.read(tokens::load).await?;
+        let (access, ended) = match session {
+            Some(row) => (row.access, row.ended),
+            None => (Secret::new(String::new()), Some(Reason::SessionEnded)),
+        };
+        self.enter(User { account, store: Arc::new(store), access }, Event::Unlocked { ended });
+        log::event(log::Event::Unlocked, None, 0u64);
+        Ok(())
+    }
+
+    /// Makes fresh tokens durable and the records of their owner the open ones.
+    pub(crate) async fn admit(self: &Arc<Self>, tokens: Tokens, pending: PendingSignIn) -> Result<(), PortalError> {
+        let _door = self.door.lock().await;
+        let account = self.account_of(&tokens.subject, pending);
+        let open = self.now().user.clone().filter(|user| user.account.directory == account.directory);
+        let store = match open {
+            Some(user) => user.store,
+            None => {
+                let store = self.open_or_make_records(&account).await?;
+                if let Some(other) = self.now().user.take() {
+                    other.store.close();
+                }
+                Arc::new(store)
+            }
+        };
+        let access = tokens.access.clone();
+        store.write(move |tx| tokens::save(tx, &tokens)).await?;
+        self.install().update(|content| {
+            content.accounts.retain(|known| known.directory != account.directory);
+            content.accounts.push(account.clone());
+            content.current = Some(account.directory.clone());
+            content.pending = None;
+        })?;
+        self.enter(User { account, store, access }, Event::SignedIn);
+        log::event(log::Event::SignedIn, None, 0u64);
+        Ok(())
+    }
+
+    fn account_of(&self, subject: &str, pending: PendingSignIn) -> Account {
+        let known = self.install().content().accounts.iter().find(|a| a.issuer == self.config.issuer && a.subject == subject).cloned();
+        Account {
+            issuer: self.config.issuer.clone(),
+            subject: subject.to_owned(),
+            directory: known.map_or_else(|| random_name(&self.ports), |known| known.directory),
+            install_id: pending.install_id,
+            endpoints: pending.endpoints,
+        }
+    }
+
+    async fn open_or_make_records(&self, account: &Account) -> Result<Store, PortalError> {
+        match self.open_records(account).await {
+            Ok(store) => Ok(store),
+            // No key (any more), or a file that cannot be read: what is there is lost or set aside,
+            // and the server has everything but what was never sent.
+            Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => {
+                install::wipe(&self.root, &account.directory, self.ports.vault.as_ref())?;
+                self.make_records(account).await
+            }
+            Err(PortalError::Storage { reason: Reason::Damaged }) => {
+                self.set_aside(account)?;
+                self.open_records(account).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn open_records(&self, account: &Account) -> Result<Store, PortalError> {
+        let directory = self.directory(account);
+        if !MasterKey::exists(&directory) {
+            return Err(PortalError::locked(Reason::VaultKeyGone));
+        }
+        let (vault, alias, context) = (self.ports.vault.clone(), account.directory.clone(), context(account));
+        let from = directory.clone();
+        let key = self.mode.blocking(move || MasterKey::open(&from, &alias, &context, vault.as_ref())).await?;
+        self.open_store(&directory, &key).await
+    }
+
+    async fn make_records(&self, account: &Account) -> Result<Store, PortalError> {
+        let directory = self.directory(account);
+        store::files::private_directory(&directory)?;
+        let (vault, entropy) = (self.ports.vault.clone(), self.ports.entropy.clone());
+        let (alias, context, into) = (account.directory.clone(), context(account), directory.clone());
+        let key = self.mode.blocking(move || MasterKey::create(&into, &alias, &context, vault.as_ref(), entropy.as_ref())).await?;
+        self.open_store(&directory, &key).await
+    }
+
+    async fn open_store(&self, directory: &Path, key: &MasterKey) -> Result<Store, PortalError> {
+        let store = Store::open(directory, key.database_key(), self.mode).await?;
+        log::event(log::Event::StoreOpened, None, 0u64);
+        Ok(store)
+    }
+
+    /// A damaged file is kept beside a fresh one: same key, so a later repair can still read it.
+    fn set_aside(&self, account: &Account) -> Result<(), PortalError> {
+        let directory = self.directory(account);
+        for suffix in ["", "-wal", "-shm"] {
+            let from = directory.join(format!("{}{suffix}", store::DATABASE));
+            match std::fs::rename(&from, directory.join(format!("damaged.db{suffix}"))) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys one person's key, then the records, then what the install knows of them.
+    pub(crate) fn destroy(&self, account: &Account, reason: Reason) -> Result<(), PortalError> {
+        let mut now = self.now();
+        if let Some(user) = now.user.take_if(|user| user.account.directory == account.directory) {
+            user.store.close();
+        }
+        now.state = now.state.clone().after(Event::Destroyed(reason));
+        drop(now);
+        install::wipe(&self.root, &account.directory, self.ports.vault.as_ref())?;
+        self.install().update(|content| {
+            content.accounts.retain(|known| known.directory != account.directory);
+            content.current = content.current.take().filter(|current| *current != account.directory);
+        })?;
+        log::event(log::Event::Wiped, None, 0u64);
+        self.changes.emit(&Change::Session);
+        self.changes.emit(&Change::Everything);
+        Ok(())
+    }
+
+    fn enter(self: &Arc<Self>, user: User, event: Event) {
+        let mut now = self.now();
+        now.user = Some(user);
+        now.activity = Activity::unlocked(self.ports.clock.boot());
+        now.state = now.state.clone().after(event);
+        drop(now);
+        self.watch_the_clock();
+        self.changes.emit(&Change::Session);
+        self.changes.emit(&Change::Everything);
+    }
+
+    /// Locks on time even if nobody asks; asleep in between, so an idle portal makes no call.
+    fn watch_the_clock(self: &Arc<Self>) {
+        let (weak, clock) = (Arc::downgrade(self), self.ports.clock.clone());
+        self.mode.background(async move {
+            while let Some(wait) = weak.upgrade().and_then(|session| session.lock_in()) {
+                clock.sleep(std::time::Duration::from_millis(wait + 1)).await;
+                if let Some(session) = weak.upgrade() {
+                    session.lock_if_due();
+                }
+            }
+        });
+    }
+
+    pub(crate) fn apply(&self, event: Event) {
+        let mut now = self.now();
+        let state = now.state.clone().after(event);
+        let moved = state != now.state;
+        now.state = state;
+        drop(now);
+        if moved {
+            self.changes.emit(&Change::Session);
+        }
+    }
+
+    /// The account of the open records.
+    pub(crate) fn account(&self) -> Option<Account> {
+        self.now().user.as_ref().map(|user| user.account.clone())
+    }
+
+    pub(crate) fn directory(&self, account: &Account) -> PathBuf {
+        install::directory(&self.root, &account.directory)
+    }
+
+    pub(crate) fn install(&self) -> MutexGuard<'_, Install> {
+        self.install.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn context(account: &Account) -> [u8; 32] {
+    store::context(&account.issuer, &account.subject, &account.directory)
+}
+
+/// 128 random bits in hexadecimal: says nothing about anybody.
+pub(crate) fn random_name(ports: &Ports) -> String {
+    let mut bytes = [0u8; 16];
+    ports.entropy.fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

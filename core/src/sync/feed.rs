@@ -1,0 +1,371 @@
+//! The feed into the base: pages are staged, and the last one publishes rows, cursor and acks in
+//! one transaction, so that every read is one checkpoint.
+
+use super::outbox;
+use super::wire::{Change as WireChange, Page, Verb};
+use crate::change::Change;
+use crate::error::{PortalError, Reason};
+use crate::log::{self, Event};
+use crate::values::{Id, Millis};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::collections::BTreeMap;
+
+/// One kind of record that this version knows: where it lives and how it gets there.
+pub(crate) struct Kind {
+    /// The wire's name.
+    pub(crate) entity: &'static str,
+    /// Its table, which has at least `pk, id, seq, ver, body`.
+    pub(crate) table: &'static str,
+    /// Parses and upserts. Must touch nothing before the record is known to be good.
+    pub(crate) put: fn(&Transaction<'_>, &Record<'_>) -> Result<(), Unfit>,
+    /// Removes what else belongs to the rows that a condition on `pk` selects.
+    pub(crate) forget: Option<&'static str>,
+    /// What a shell reads again when one of these moved.
+    pub(crate) change: Change,
+}
+
+/// A record as it came.
+pub(crate) struct Record<'a> {
+    pub(crate) id: Id,
+    pub(crate) seq: i64,
+    pub(crate) ver: i64,
+    /// JSON, kept as the server sent it.
+    pub(crate) body: &'a str,
+}
+
+/// Why a record was not taken.
+pub(crate) enum Unfit {
+    /// It is not what PROTOCOL says: quarantined, the rest goes on.
+    Record(&'static str),
+    /// The store failed: nothing of this page happens.
+    Store(PortalError),
+}
+
+impl From<rusqlite::Error> for Unfit {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// What taking a page did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Changes on this page.
+    pub(crate) received: u64,
+    /// Set when the base moved.
+    pub(crate) published: bool,
+    pub(crate) quarantined: u64,
+    pub(crate) changes: Vec<Change>,
+    /// How far this pull is: the page's highest sequence, of the checkpoint.
+    pub(crate) progress: (u64, u64),
+}
+
+/// Where the feed stands.
+pub(crate) struct Place {
+    pub(crate) epoch: String,
+    /// The next page starts here; empty at the very start and for a refill.
+    pub(crate) from: String,
+    pub(crate) begun: bool,
+    /// A first pull or a refill: no counter is known before it ends.
+    pub(crate) refill: bool,
+    pub(crate) checkpoint: i64,
+    pub(crate) as_of: Option<Millis>,
+    pub(crate) install: String,
+}
+
+/// Reads it.
+pub(crate) fn place(c: &Connection) -> Result<Place, PortalError> {
+    let mut statement =
+        c.prepare_cached("SELECT epoch, cursor, checkpoint, as_of, install, pull_next, resync FROM feed")?;
+    let place = statement.query_row([], |row| {
+        let (cursor, pull_next): (String, Option<String>) = (row.get(1)?, row.get(5)?);
+        let refill = cursor.is_empty() || row.get::<_, bool>(6)?;
+        Ok(Place {
+            epoch: row.get(0)?,
+            begun: pull_next.is_some(),
+            from: pull_next.unwrap_or(if refill { String::new() } else { cursor }),
+            refill,
+            checkpoint: row.get(2)?,
+            as_of: row.get::<_, Option<i64>>(3)?.map(Millis),
+            install: row.get(4)?,
+        })
+    })?;
+    Ok(place)
+}
+
+/// Throws the pull under way and asks for a refill. The base stays as it is until the refill is
+/// complete; outbox and drafts are not touched (I15).
+pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {
+    abandon(tx)?;
+    tx.execute("UPDATE feed SET resync = 1", [])?;
+    log::event(Event::ResyncStarted, None, 0u64);
+    Ok(())
+}
+
+/// Another install's counters are not ours: the next refill learns ours.
+pub(crate) fn adopt_install(tx: &Transaction<'_>, install: &str) -> Result<(), PortalError> {
+    tx.execute("UPDATE feed SET install = ?1", [install])?;
+    refill(tx)
+}
+
+fn abandon(tx: &Transaction<'_>) -> Result<(), PortalError> {
+    tx.execute_batch(
+        "DELETE FROM staged; DELETE FROM staged_ack;
+         UPDATE feed SET pull_epoch = NULL, pull_next = NULL, pull_checkpoint = NULL;",
+    )?;
+    Ok(())
+}
+
+/// The unchanged answer (304): only its time is news.
+pub(crate) fn unchanged(tx: &Transaction<'_>, as_of: Option<Millis>) -> Result<(), PortalError> {
+    tx.execute("UPDATE feed SET as_of = coalesce(?1, as_of)", [as_of.map(|at| at.0)])?;
+    Ok(())
+}
+
+/// Takes one page, and publishes the pull when it is the last.
+///
+/// # Errors
+/// `Offline { bad_answer }` for a page that does not continue the pull: nothing changes.
+pub(crate) fn take(
+    tx: &Transaction<'_>,
+    kinds: &[&Kind],
+    asked_from: &str,
+    page: &Page<'_>,
+    as_of: Option<Millis>,
+    new_key: &mut dyn FnMut() -> Id,
+) -> Result<Taken, PortalError> {
+    let bad = || PortalError::offline(Reason::BadAnswer);
+    let place = place(tx)?;
+    if page.from != asked_from || place.from != asked_from || page.next.is_empty() || page.epoch.is_empty() {
+        return Err(bad());
+    }
+    let begun: Option<(String, i64)> = tx
+        .query_row("SELECT pull_epoch, pull_checkpoint FROM feed WHERE pull_next IS NOT NULL", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match &begun {
+        Some((epoch, checkpoint)) if *epoch != page.epoch || *checkpoint != page.checkpoint.0 => {
+            // The server began another pull in the middle of ours: start over, keep the base.
+            abandon(tx)?;
+            return Ok(Taken::default());
+        }
+        None if !place.refill && (page.epoch != place.epoch || page.checkpoint.0 < place.checkpoint) => return Err(bad()),
+        _ => {}
+    }
+    let mut taken = Taken { received: page.changes.len() as u64, ..Taken::default() };
+    let mut highest = 0;
+    let whole_pull = begun.is_none() && !page.has_more;
+    let mut sink = Sink { tx, kinds, taken: &mut taken };
+    if whole_pull {
+        if place.refill {
+            sink.mark_all()?;
+        }
+        for raw in &page.changes {
+            highest = highest.max(sink.apply_raw(raw.get())?);
+        }
+    } else {
+        for raw in &page.changes {
+            highest = highest.max(sink.stage(raw.get())?);
+        }
+        for (lane, n) in &page.acked {
+            tx.execute("INSERT OR REPLACE INTO staged_ack VALUES (?1, ?2)", (lane, n.0))?;
+        }
+        tx.execute(
+            "UPDATE feed SET pull_epoch = ?1, pull_next = ?2, pull_checkpoint = ?3",
+            (&page.epoch, &page.next, page.checkpoint.0),
+        )?;
+        if !page.has_more {
+            if place.refill {
+                sink.mark_all()?;
+            }
+            sink.publish_staged()?;
+        }
+    }
+    taken.progress = (highest.unsigned_abs(), page.checkpoint.0.unsigned_abs());
+    if !page.has_more {
+        finish(tx, kinds, &place, page, as_of, new_key, &mut taken)?;
+    }
+    Ok(taken)
+}
+
+/// The last page: cursor, acks and sweeping, in the transaction of the rows.
+fn finish(
+    tx: &Transaction<'_>,
+    kinds: &[&Kind],
+    place: &Place,
+    page: &Page<'_>,
+    as_of: Option<Millis>,
+    new_key: &mut dyn FnMut() -> Id,
+    taken: &mut Taken,
+) -> Result<(), PortalError> {
+    let checkpoint = page.checkpoint.0;
+    if place.refill {
+        sweep(tx, kinds)?;
+        let mut acked: BTreeMap<String, i64> = page.acked.iter().map(|(lane, n)| (lane.clone(), n.0)).collect();
+        let mut statement = tx.prepare("SELECT lane, n FROM staged_ack")?;
+        for row in statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))? {
+            let (lane, n) = row?;
+            acked.insert(lane, n);
+        }
+        outbox::recount(tx, &acked, page.epoch != place.epoch, new_key)?;
+        taken.changes = vec![Change::Everything];
+    }
+    if outbox::drop_contained(tx, checkpoint)? > 0 {
+        taken.changes.push(Change::Outbox);
+    }
+    abandon(tx)?;
+    tx.execute(
+        "UPDATE feed SET epoch = ?1, cursor = ?2, checkpoint = ?3, as_of = coalesce(?4, as_of), resync = 0",
+        params![page.epoch, page.next, checkpoint, as_of.map(|at| at.0)],
+    )?;
+    taken.published = true;
+    log::event(Event::PagePublished, None, taken.received);
+    Ok(())
+}
+
+/// After a refill: what the server no longer has goes.
+fn sweep(tx: &Transaction<'_>, kinds: &[&Kind]) -> Result<(), PortalError> {
+    for kind in kinds {
+        if let Some(forget) = kind.forget {
+            tx.execute(&forget.replace("{pk}", &format!("(SELECT pk FROM {} WHERE seq = -1)", kind.table)), [])?;
+        }
+        tx.execute(&format!("DELETE FROM {} WHERE seq = -1", kind.table), [])?;
+    }
+    tx.execute("DELETE FROM parked WHERE seq = -1", [])?;
+    Ok(())
+}
+
+struct Sink<'a, 'tx> {
+    tx: &'a Transaction<'tx>,
+    kinds: &'a [&'a Kind],
+    taken: &'a mut Taken,
+}
+
+impl Sink<'_, '_> {
+    /// A refill takes rows of any sequence and afterwards sweeps what it did not bring.
+    fn mark_all(&self) -> Result<(), PortalError> {
+        for kind in self.kinds {
+            self.tx.execute(&format!("UPDATE {} SET seq = -1", kind.table), [])?;
+        }
+        self.tx.execute_batch("UPDATE parked SET seq = -1; DELETE FROM quarantined;")?;
+        Ok(())
+    }
+
+    fn stage(&mut self, raw: &str) -> Result<i64, PortalError> {
+        let Ok(change) = serde_json::from_str::<WireChange<'_>>(raw) else {
+            self.quarantine("", "", 0, "change", raw)?;
+            return Ok(0);
+        };
+        let Some(body) = body(&change) else {
+            self.quarantine(&change.entity, &change.id, change.seq.0, "data", raw)?;
+            return Ok(change.seq.0);
+        };
+        self.tx
+            .prepare_cached("INSERT INTO staged (seq, entity, id, ver, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute((change.seq.0, &change.entity, &change.id, change.ver.0, body))?;
+        Ok(change.seq.0)
+    }
+
+    fn apply_raw(&mut self, raw: &str) -> Result<i64, PortalError> {
+        let Ok(change) = serde_json::from_str::<WireChange<'_>>(raw) else {
+            self.quarantine("", "", 0, "change", raw)?;
+            return Ok(0);
+        };
+        match body(&change) {
+            Some(body) => self.apply(&change.entity, &change.id, change.seq.0, change.ver.0, body)?,
+            None => self.quarantine(&change.entity, &change.id, change.seq.0, "data", raw)?,
+        }
+        Ok(change.seq.0)
+    }
+
+    fn publish_staged(&mut self) -> Result<(), PortalError> {
+        let tx = self.tx;
+        let mut statement = tx.prepare("SELECT seq, entity, id, ver, body FROM staged ORDER BY pk")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (entity, id) = (row.get_ref(1)?.as_str(), row.get_ref(2)?.as_str());
+            let damaged = |_| PortalError::storage(Reason::Damaged);
+            let body = row.get_ref(4)?.as_str_or_null().map_err(damaged)?;
+            self.apply(entity.map_err(damaged)?, id.map_err(damaged)?, row.get(0)?, row.get(3)?, body)?;
+        }
+        Ok(())
+    }
+
+    /// One change into the base. `body` is `None` for a tombstone.
+    fn apply(&mut self, entity: &str, id: &str, seq: i64, ver: i64, body: Option<&str>) -> Result<(), PortalError> {
+        let Some(row_id) = Id::from_wire(id) else {
+            return self.quarantine(entity, id, seq, "id", body.unwrap_or("null"));
+        };
+        let kind = self.kinds.iter().find(|kind| kind.entity == entity).copied();
+        match (kind, body) {
+            (Some(kind), Some(body)) => match (kind.put)(self.tx, &Record { id: row_id, seq, ver, body }) {
+                Ok(()) => self.moved(kind),
+                Err(Unfit::Record(reason)) => self.quarantine(entity, id, seq, reason, body)?,
+                Err(Unfit::Store(error)) => return Err(error),
+            },
+            (Some(kind), None) => {
+                self.delete(kind, row_id, seq)?;
+                self.moved(kind);
+            }
+            (None, Some(body)) => {
+                self.tx
+                    .prepare_cached(
+                        "INSERT INTO parked VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+                         seq = excluded.seq, ver = excluded.ver, body = excluded.body WHERE excluded.seq > seq",
+                    )?
+                    .execute(params![entity, row_id.as_bytes(), seq, ver, body])?;
+            }
+            (None, None) => {
+                self.tx
+                    .prepare_cached("DELETE FROM parked WHERE entity = ?1 AND id = ?2 AND seq < ?3")?
+                    .execute(params![entity, row_id.as_bytes(), seq])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn delete(&self, kind: &Kind, id: Id, seq: i64) -> Result<(), PortalError> {
+        let pk: Option<i64> = self
+            .tx
+            .prepare_cached(&format!("SELECT pk FROM {} WHERE id = ?1 AND seq < ?2", kind.table))?
+            .query_row(params![id.as_bytes(), seq], |row| row.get(0))
+            .optional()?;
+        if let Some(pk) = pk {
+            if let Some(forget) = kind.forget {
+                self.tx.execute(&forget.replace("{pk}", &format!("({pk})")), [])?;
+            }
+            self.tx.prepare_cached(&format!("DELETE FROM {} WHERE pk = ?1", kind.table))?.execute([pk])?;
+        }
+        Ok(())
+    }
+
+    fn moved(&mut self, kind: &Kind) {
+        if !self.taken.changes.contains(&kind.change) {
+            self.taken.changes.push(kind.change.clone());
+        }
+    }
+
+    /// Keeps a record that no version should have sent, and lets the rest go on.
+    fn quarantine(&mut self, entity: &str, id: &str, seq: i64, reason: &str, body: &str) -> Result<(), PortalError> {
+        self.tx
+            .prepare_cached("INSERT OR REPLACE INTO quarantined (entity, id, seq, reason, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute((entity, id, seq, reason, body))?;
+        self.taken.quarantined += 1;
+        log::event(Event::RecordQuarantined, None, seq.unsigned_abs());
+        Ok(())
+    }
+}
+
+/// `Some(Some(json))` for a put, `Some(None)` for a tombstone, `None` for a put without data.
+fn body<'a>(change: &WireChange<'a>) -> Option<Option<&'a str>> {
+    match (change.op, change.data) {
+        (Verb::Put, Some(data)) => Some(Some(data.get())),
+        (Verb::Put, None) => None,
+        (Verb::Del, _) => Some(None),
+    }
+}
+
+/// How many records wait in quarantine.
+pub(crate) fn quarantined(c: &Connection) -> Result<u64, PortalError> {
+    let count: i64 = c.prepare_cached("SELECT count(*) FROM quarantined")?.query_row([], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}

@@ -1,0 +1,264 @@
+//! The outbox's rows: what the client asked for, until the base contains it.
+
+use super::fate::{Fate, fate};
+use super::wire::OpResult;
+use crate::error::{PortalError, Reason};
+use crate::values::{Id, Millis};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use std::collections::BTreeMap;
+
+/// Something to queue: what the server is asked to do, and in which lane.
+pub(crate) struct NewOp {
+    pub(crate) lane: String,
+    /// `message.create@1`
+    pub(crate) kind: &'static str,
+    pub(crate) entity: &'static str,
+    pub(crate) id: Id,
+    /// A JSON object.
+    pub(crate) args: String,
+}
+
+/// Where an op stands; the numbers are the column's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpState {
+    /// Its first byte has not left: it can be edited or taken back.
+    Waiting = 0,
+    /// It may have arrived: only the server's answer tells.
+    Unanswered = 1,
+    /// Done; the base does not contain it yet.
+    Done = 2,
+    /// Refused: it waits for the client.
+    NeedsClient = 3,
+}
+
+/// One row.
+pub(crate) struct OpRow {
+    pub(crate) pk: i64,
+    pub(crate) key: Id,
+    pub(crate) lane: String,
+    pub(crate) n: Option<i64>,
+    pub(crate) kind: String,
+    pub(crate) entity: String,
+    pub(crate) id: Id,
+    pub(crate) args: String,
+    pub(crate) created_at: Millis,
+    pub(crate) state: OpState,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) field: Option<String>,
+    pub(crate) attempts: u64,
+}
+
+const COLUMNS: &str = "pk, key, lane, n, type, entity, id, args, created_at, state, reason, field, attempts";
+
+fn row(row: &Row<'_>) -> rusqlite::Result<OpRow> {
+    Ok(OpRow {
+        pk: row.get(0)?,
+        key: Id::from_bytes(row.get(1)?),
+        lane: row.get(2)?,
+        n: row.get(3)?,
+        kind: row.get(4)?,
+        entity: row.get(5)?,
+        id: Id::from_bytes(row.get(6)?),
+        args: row.get(7)?,
+        created_at: Millis(row.get(8)?),
+        state: match row.get::<_, i64>(9)? {
+            0 => OpState::Waiting,
+            1 => OpState::Unanswered,
+            2 => OpState::Done,
+            _ => OpState::NeedsClient,
+        },
+        reason: row.get::<_, Option<String>>(10)?.map(|code| Reason::from_code(&code)),
+        field: row.get(11)?,
+        attempts: row.get::<_, i64>(12)?.unsigned_abs(),
+    })
+}
+
+/// Queues an op; durable with the transaction.
+pub(crate) fn enqueue(tx: &Transaction<'_>, op: &NewOp, key: Id, now: Millis) -> Result<(), PortalError> {
+    tx.prepare_cached(
+        "INSERT INTO outbox (key, lane, type, entity, id, args, created_at, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)",
+    )?
+    .execute(params![key.as_bytes(), op.lane, op.kind, op.entity, op.id.as_bytes(), op.args, now.0])?;
+    Ok(())
+}
+
+/// Everything in the outbox, oldest first.
+pub(crate) fn all(c: &Connection) -> Result<Vec<OpRow>, PortalError> {
+    let mut statement = c.prepare_cached(&format!("SELECT {COLUMNS} FROM outbox ORDER BY pk"))?;
+    let rows = statement.query_map([], row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// The ops of one lane, oldest first.
+pub(crate) fn of_lane(c: &Connection, lane: &str) -> Result<Vec<OpRow>, PortalError> {
+    let mut statement = c.prepare_cached(&format!("SELECT {COLUMNS} FROM outbox WHERE lane = ?1 ORDER BY pk"))?;
+    let rows = statement.query_map([lane], row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// One op by its key.
+pub(crate) fn by_key(c: &Connection, key: Id) -> Result<Option<OpRow>, PortalError> {
+    let mut statement = c.prepare_cached(&format!("SELECT {COLUMNS} FROM outbox WHERE key = ?1"))?;
+    Ok(statement.query_row([key.as_bytes()], row).optional()?)
+}
+
+/// Takes an op out for good.
+pub(crate) fn remove(tx: &Transaction<'_>, pk: i64) -> Result<(), PortalError> {
+    tx.prepare_cached("DELETE FROM outbox WHERE pk = ?1")?.execute([pk])?;
+    Ok(())
+}
+
+/// Gives an op other arguments; only for one that has not begun to leave.
+pub(crate) fn set_args(tx: &Transaction<'_>, pk: i64, args: &str) -> Result<(), PortalError> {
+    tx.execute("UPDATE outbox SET args = ?2 WHERE pk = ?1 AND n IS NULL", (pk, args))?;
+    Ok(())
+}
+
+/// How many wait and how many need the client. Read marks, which nobody asked for by hand, are left
+/// out.
+pub(crate) fn counts(c: &Connection) -> Result<(u64, u64), PortalError> {
+    let mut statement = c.prepare_cached(
+        "SELECT count(*) FILTER (WHERE state < 2), count(*) FILTER (WHERE state = 3) FROM outbox WHERE entity <> 'read_mark'",
+    )?;
+    let (waiting, refused): (i64, i64) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok((waiting.unsigned_abs(), refused.unsigned_abs()))
+}
+
+/// Lanes with something to send.
+pub(crate) fn lanes(c: &Connection) -> Result<Vec<String>, PortalError> {
+    let mut statement = c.prepare_cached("SELECT DISTINCT lane FROM outbox WHERE state < 2 ORDER BY lane")?;
+    let rows = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// Gives numbers to the next ops of every lane that is not held, and marks them as leaving. Durable
+/// before the first byte leaves, so that a kill cannot reuse a number.
+pub(crate) fn claim(tx: &Transaction<'_>, held: &[String], most: usize) -> Result<Vec<OpRow>, PortalError> {
+    let mut claimed = Vec::new();
+    for lane in lanes(tx)? {
+        if held.contains(&lane) {
+            continue;
+        }
+        for mut op in of_lane(tx, &lane)?.into_iter().filter(|op| (op.state as i64) < 2) {
+            if claimed.len() == most {
+                return Ok(claimed);
+            }
+            let n = match op.n {
+                Some(n) => n,
+                None => next_number(tx, &lane)?,
+            };
+            op.n = Some(n);
+            op.state = OpState::Unanswered;
+            tx.prepare_cached("UPDATE outbox SET n = ?2, state = 1, attempts = attempts + 1 WHERE pk = ?1")?.execute((op.pk, n))?;
+            claimed.push(op);
+        }
+    }
+    Ok(claimed)
+}
+
+fn next_number(tx: &Transaction<'_>, lane: &str) -> Result<i64, PortalError> {
+    let mut statement = tx.prepare_cached(
+        "INSERT INTO lane (lane, last_n) VALUES (?1, 1) ON CONFLICT (lane) DO UPDATE SET last_n = last_n + 1 RETURNING last_n",
+    )?;
+    Ok(statement.query_row([lane], |row| row.get(0))?)
+}
+
+/// What settling did.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) done: u64,
+    pub(crate) refused: u64,
+    /// Lanes to try later, with the server's wish.
+    pub(crate) later: Vec<(String, Option<std::time::Duration>)>,
+    /// A lane's first op is `blocked`: our counter is not the server's.
+    pub(crate) out_of_step: bool,
+}
+
+/// Stores the server's answers to what [`claim`] gave out.
+pub(crate) fn settle(tx: &Transaction<'_>, sent: &[OpRow], results: &[OpResult]) -> Result<Settled, PortalError> {
+    let checkpoint: i64 = tx.query_row("SELECT checkpoint FROM feed", [], |row| row.get(0))?;
+    let mut settled = Settled::default();
+    let mut before: Option<&OpRow> = None;
+    for op in sent {
+        let first_of_lane = before.replace(op).is_none_or(|before| before.lane != op.lane);
+        // An answer is matched by lane and number, never by its place alone.
+        let answer = results.iter().find(|result| result.lane == op.lane && Some(result.n.0) == op.n);
+        match fate(answer, checkpoint) {
+            Fate::InBase => {
+                settled.done += 1;
+                remove(tx, op.pk)?;
+            }
+            Fate::Done { seq } => {
+                settled.done += 1;
+                tx.prepare_cached("UPDATE outbox SET state = 2, seq = ?2 WHERE pk = ?1")?.execute((op.pk, seq))?;
+            }
+            Fate::Refused { reason, field } => {
+                settled.refused += 1;
+                refuse(tx, op.pk, &reason, field.as_deref())?;
+            }
+            Fate::Later { wait } => settled.later.push((op.lane.clone(), wait)),
+            Fate::Blocked => {
+                settled.out_of_step |= first_of_lane;
+                settled.later.push((op.lane.clone(), None));
+            }
+        }
+    }
+    Ok(settled)
+}
+
+fn refuse(tx: &Transaction<'_>, pk: i64, reason: &Reason, field: Option<&str>) -> Result<(), PortalError> {
+    tx.prepare_cached("UPDATE outbox SET state = 3, reason = ?2, field = ?3 WHERE pk = ?1")?.execute((pk, reason.code(), field))?;
+    Ok(())
+}
+
+/// A request with this one op was refused as a whole: the op goes to the client, its number back,
+/// and what follows in its lane is numbered anew.
+pub(crate) fn refuse_unnumbered(tx: &Transaction<'_>, op: &OpRow, reason: &Reason, field: Option<&str>) -> Result<(), PortalError> {
+    refuse(tx, op.pk, reason, field)?;
+    tx.execute("UPDATE lane SET last_n = ?2 - 1 WHERE lane = ?1", (&op.lane, op.n))?;
+    tx.execute("UPDATE outbox SET n = NULL, state = 0 WHERE lane = ?1 AND state = 1 AND pk > ?2", (&op.lane, op.pk))?;
+    Ok(())
+}
+
+/// Puts a refused op back at the end of its lane, under a new key: the server keeps its answer to
+/// the old one for ever.
+pub(crate) fn requeue(tx: &Transaction<'_>, op: &OpRow, args: &str, key: Id) -> Result<(), PortalError> {
+    remove(tx, op.pk)?;
+    tx.execute(
+        "INSERT INTO outbox (key, lane, type, entity, id, args, created_at, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)",
+        params![key.as_bytes(), op.lane, op.kind, op.entity, op.id.as_bytes(), args, op.created_at.0],
+    )?;
+    Ok(())
+}
+
+/// The base now contains everything up to the checkpoint: what is done leaves in the same
+/// transaction, so that no read sees it twice or not at all.
+pub(crate) fn drop_contained(tx: &Transaction<'_>, checkpoint: i64) -> Result<usize, PortalError> {
+    Ok(tx.prepare_cached("DELETE FROM outbox WHERE state = 2 AND seq <= ?1")?.execute([checkpoint])?)
+}
+
+/// After a refill: the counters are what the server says, and what it has not executed is numbered
+/// anew under a new key. Running a create again is harmless, since the server knows its id (M1).
+pub(crate) fn recount(
+    tx: &Transaction<'_>,
+    acked: &BTreeMap<String, i64>,
+    new_epoch: bool,
+    mut key: impl FnMut() -> Id,
+) -> Result<(), PortalError> {
+    tx.execute("DELETE FROM lane", [])?;
+    for (lane, n) in acked {
+        tx.execute("INSERT INTO lane (lane, last_n) VALUES (?1, ?2)", (lane, n))?;
+    }
+    for op in all(tx)? {
+        let executed = op.n.is_some_and(|n| acked.get(&op.lane).is_some_and(|last| n <= *last));
+        let again = match op.state {
+            OpState::Unanswered => new_epoch || !executed,
+            OpState::Done => new_epoch,
+            OpState::Waiting | OpState::NeedsClient => false,
+        };
+        if again {
+            tx.execute("UPDATE outbox SET n = NULL, seq = NULL, state = 0, key = ?2 WHERE pk = ?1", (op.pk, key().as_bytes()))?;
+        }
+    }
+    Ok(())
+}
