@@ -13,7 +13,6 @@ pub(crate) enum Event {
     SyncEnded,
     PagePublished,
     RecordQuarantined,
-    RecordParked,
     ResyncStarted,
     OpsSettled,
     SessionRefreshed,

@@ -1,1 +1,7 @@
+//! What no single crate can say about itself: the helpers of the tests in `tests/`.
 
+#![forbid(unsafe_code)]
+
+pub mod phone;
+pub mod practice;
+pub mod tls_lab;

@@ -311,7 +311,13 @@ impl Driver {
                 self.heard(Heard::PushRefused { most });
                 Ok(None)
             }
-            Err(failure) => Ok(Some(self.failed(failure))),
+            Err(failure) => {
+                if not_carried_out(&failure) {
+                    store.write(move |tx| outbox::release(tx, &sent)).await?;
+                    self.session.changes.emit(&Change::Outbox);
+                }
+                Ok(Some(self.failed(failure)))
+            }
         }
     }
 
@@ -333,6 +339,24 @@ impl Driver {
 
     fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether it is certain that the practice did nothing: no byte left, or the answer was a 401.
+fn not_carried_out(failure: &Failure) -> bool {
+    match failure {
+        Failure::Unauthorized | Failure::UpdateRequired => true,
+        Failure::Later { reason, .. } => matches!(
+            reason,
+            Reason::NoConnection
+                | Reason::AddressNotAllowed
+                | Reason::CertificateExpired
+                | Reason::CertificateUnknownAuthority
+                | Reason::CertificateWrongHost
+                | Reason::CertificateWrongPin
+                | Reason::TlsFailed
+        ),
+        Failure::Revoked | Failure::Gone | Failure::Refused { .. } => false,
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct OpRow {
     pub(crate) reason: Option<Reason>,
     pub(crate) field: Option<String>,
     pub(crate) attempts: u64,
+    /// Claimed for the first time by this very claim.
+    pub(crate) fresh: bool,
 }
 
 const COLUMNS: &str = "pk, key, lane, n, type, entity, id, args, created_at, state, reason, field, attempts";
@@ -70,6 +72,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<OpRow> {
         reason: row.get::<_, Option<String>>(10)?.map(|code| Reason::from_code(&code)),
         field: row.get(11)?,
         attempts: row.get::<_, i64>(12)?.unsigned_abs(),
+        fresh: false,
     })
 }
 
@@ -147,7 +150,7 @@ pub(crate) fn claim(tx: &Transaction<'_>, held: &[String], most: usize) -> Resul
                 Some(n) => n,
                 None => next_number(tx, &lane)?,
             };
-            op.n = Some(n);
+            op.fresh = op.n.replace(n).is_none();
             op.state = OpState::Unanswered;
             tx.prepare_cached("UPDATE outbox SET n = ?2, state = 1, attempts = attempts + 1 WHERE pk = ?1")?.execute((op.pk, n))?;
             claimed.push(op);
@@ -161,6 +164,17 @@ fn next_number(tx: &Transaction<'_>, lane: &str) -> Result<i64, PortalError> {
         "INSERT INTO lane (lane, last_n) VALUES (?1, 1) ON CONFLICT (lane) DO UPDATE SET last_n = last_n + 1 RETURNING last_n",
     )?;
     Ok(statement.query_row([lane], |row| row.get(0))?)
+}
+
+/// No byte of the request left: what was claimed for it waits again as before, so that it can be
+/// edited and taken back, and its numbers are free.
+pub(crate) fn release(tx: &Transaction<'_>, sent: &[OpRow]) -> Result<(), PortalError> {
+    for op in sent.iter().filter(|op| op.fresh) {
+        tx.prepare_cached("UPDATE outbox SET n = NULL, state = 0, attempts = attempts - 1 WHERE pk = ?1")?.execute([op.pk])?;
+        // Fresh numbers are the last ones of their lane: the smallest of them decides.
+        tx.prepare_cached("UPDATE lane SET last_n = min(last_n, ?2 - 1) WHERE lane = ?1")?.execute((&op.lane, op.n))?;
+    }
+    Ok(())
 }
 
 /// What settling did.
