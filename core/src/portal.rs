@@ -122,10 +122,11 @@ impl Portal {
 
     /// Closes the files before the system suspends the app: when this returns, no file is locked.
     pub async fn suspend(&self) -> Result<(), PortalError> {
-        let session = self.session.clone();
+        let (session, driver) = (self.session.clone(), self.driver.clone());
         self.session
             .mode
             .run(async move {
+                driver.unlock();
                 match session.store() {
                     Ok(store) => {
                         store.suspend().await?;

@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     UpdateRequired,
     /// Any other 4xx: the same request will not work later.
     Refused { reason: Reason, field: Option<String> },
+    /// Nothing was sent, or what came could not be kept: this device's storage failed, or it locked.
+    Local(PortalError),
 }
 
 impl From<Failure> for PortalError {
@@ -41,6 +43,7 @@ impl From<Failure> for PortalError {
             Failure::Gone => Self::offline(Reason::BadAnswer),
             Failure::UpdateRequired => Self::refused(Reason::UpdateRequired),
             Failure::Refused { reason, field } => Self::Refused { reason, field },
+            Failure::Local(error) => error,
         }
     }
 }

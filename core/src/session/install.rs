@@ -36,7 +36,7 @@ pub(crate) struct Account {
     pub(crate) subject: String,
     /// Random; also the vault's alias and part of the key's context.
     pub(crate) directory: String,
-    /// Random, per account: two accounts of one phone cannot be linked by it, and a sign-out ends it.
+    /// Random; says nothing about the device, and a sign-out ends it.
     pub(crate) install_id: String,
     pub(crate) endpoints: Endpoints,
 }
@@ -95,7 +95,10 @@ impl Install {
                 }
             },
         };
-        Ok(Self { path, vault, content })
+        let mut install = Self { path, vault, content };
+        // A wipe that was finished just now left its account here.
+        install.content.accounts.retain(|account| directory(root, &account.directory).is_dir());
+        Ok(install)
     }
 
     pub(crate) fn content(&self) -> &Content {
@@ -136,7 +139,7 @@ pub(crate) fn directory(root: &Path, name: &str) -> PathBuf {
 pub(crate) fn wipe(root: &Path, name: &str, vault: &dyn KeyVault) -> Result<(), PortalError> {
     let directory = directory(root, name);
     // A full disk must not keep the key alive: the mark only matters if we are killed in between.
-    let _ = std::fs::write(mark(root, name), b"");
+    let _ = files::private_file(&mark(root, name));
     let _ = files::sync_directory(&mark(root, name));
     vault.delete(name.to_owned()).map_err(vault_error)?;
     files::remove(&directory)?;

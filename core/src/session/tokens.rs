@@ -71,7 +71,7 @@ impl Session {
     /// A token newer than `stale`: another flight's, or a new one.
     async fn refresh(&self, stale: &Secret<String>) -> Result<Secret<String>, Failure> {
         let _flight = self.flight.lock().await;
-        let storage = |_| Failure::Later { reason: Reason::FileUnavailable, wait: None };
+        let storage = Failure::Local;
         let store = self.store().map_err(storage)?;
         let account = self.account().ok_or(Failure::Unauthorized)?;
         let row = store.read(load).await.map_err(storage)?.ok_or(Failure::Unauthorized)?;

@@ -1,11 +1,11 @@
 //! Opening one connection: the recipe of SECURITY 7.3, in its order.
 
 use super::keys::DatabaseKey;
-use super::migrate;
+use super::{files, migrate};
 use crate::error::{PortalError, Reason};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where the file is and what opens it.
 #[derive(Clone)]
@@ -35,7 +35,8 @@ impl Opener {
     }
 
     fn connect(&self, flags: OpenFlags) -> Result<Connection, PortalError> {
-        private_file(&self.path)?;
+        // Before SQLite would make it with 0644; its `-wal` and `-shm` take the mode of the file.
+        files::private_file(&self.path)?;
         let connection = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         // Before the key: without it SQLCipher leaves what it decrypted in freed memory.
         connection.execute_batch("PRAGMA cipher_memory_security = ON;")?;
@@ -53,17 +54,6 @@ impl Opener {
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     }
-}
-
-/// Makes the file with mode 0600 before SQLite would make it with 0644; its `-wal` and `-shm` take
-/// the mode of the file.
-fn private_file(path: &Path) -> Result<(), PortalError> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?;
-    Ok(())
 }
 
 impl From<rusqlite::Error> for PortalError {

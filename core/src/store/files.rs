@@ -18,14 +18,20 @@ pub(crate) fn private_directory(path: &Path) -> Result<(), PortalError> {
     Ok(())
 }
 
+/// Opens a file for writing as it is, or makes it with mode 0600.
+pub(crate) fn private_file(path: &Path) -> Result<File, PortalError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    Ok(options.open(path)?)
+}
+
 /// Writes beside, syncs, renames, syncs the directory.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), PortalError> {
     let beside = path.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&beside)?;
+    let mut file = private_file(&beside)?;
+    file.set_len(0)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;

@@ -138,7 +138,8 @@ impl Engine {
         match heard {
             Heard::Pushed { later } => {
                 self.succeeded();
-                self.most = BATCH;
+                // After a poisoned batch it grows again step by step.
+                self.most = (self.most * 2).min(BATCH);
                 self.wanted = true;
                 // Delays of lanes that went through are over.
                 self.lanes.retain(|_, delay| now < delay.until);

@@ -55,6 +55,8 @@ pub(crate) struct Taken {
     /// Set when the base moved.
     pub(crate) published: bool,
     pub(crate) quarantined: u64,
+    /// The server began another pull in the middle of ours: nothing was taken.
+    pub(crate) abandoned: bool,
     pub(crate) changes: Vec<Change>,
     /// How far this pull is: the page's highest sequence, of the checkpoint.
     pub(crate) progress: (u64, u64),
@@ -146,7 +148,7 @@ pub(crate) fn take(
         Some((epoch, checkpoint)) if *epoch != page.epoch || *checkpoint != page.checkpoint.0 => {
             // The server began another pull in the middle of ours: start over, keep the base.
             abandon(tx)?;
-            return Ok(Taken::default());
+            return Ok(Taken { abandoned: true, ..Taken::default() });
         }
         None if !place.refill && (page.epoch != place.epoch || page.checkpoint.0 < place.checkpoint) => return Err(bad()),
         _ => {}
@@ -154,7 +156,8 @@ pub(crate) fn take(
     let mut taken = Taken { received: page.changes.len() as u64, ..Taken::default() };
     let mut highest = 0;
     let whole_pull = begun.is_none() && !page.has_more;
-    let mut sink = Sink { tx, kinds, taken: &mut taken };
+    let heal = quarantined(tx)? > 0;
+    let mut sink = Sink { tx, kinds, heal, taken: &mut taken };
     if whole_pull {
         if place.refill {
             sink.mark_all()?;
@@ -237,6 +240,8 @@ fn sweep(tx: &Transaction<'_>, kinds: &[&Kind]) -> Result<(), PortalError> {
 struct Sink<'a, 'tx> {
     tx: &'a Transaction<'tx>,
     kinds: &'a [&'a Kind],
+    /// Something is in quarantine: a good version of it takes it out.
+    heal: bool,
     taken: &'a mut Taken,
 }
 
@@ -298,7 +303,13 @@ impl Sink<'_, '_> {
         let kind = self.kinds.iter().find(|kind| kind.entity == entity).copied();
         match (kind, body) {
             (Some(kind), Some(body)) => match (kind.put)(self.tx, &Record { id: row_id, seq, ver, body }) {
-                Ok(()) => self.moved(kind),
+                Ok(()) => {
+                    self.moved(kind);
+                    if self.heal {
+                        let mut statement = self.tx.prepare_cached("DELETE FROM quarantined WHERE entity = ?1 AND id = ?2")?;
+                        statement.execute((entity, id))?;
+                    }
+                }
                 Err(Unfit::Record(reason)) => self.quarantine(entity, id, seq, reason, body)?,
                 Err(Unfit::Store(error)) => return Err(error),
             },

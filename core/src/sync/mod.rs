@@ -10,9 +10,11 @@ mod wire;
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
+use crate::ports::Clock;
 use crate::session::Session;
 use crate::session::api::{self, Failure};
-use crate::store::Store;
+use crate::session::state::State;
+use crate::store::{Store, files};
 use crate::values::Id;
 use engine::{Engine, Heard, Step, Trigger, Work};
 use feed::Kind;
@@ -21,7 +23,7 @@ use outbox::NewOp;
 use rusqlite::Transaction;
 use serde_json::value::RawValue;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 /// Rows of one page.
@@ -56,6 +58,9 @@ pub(crate) struct Driver {
     after_publish: fn(Arc<Session>) -> Published,
     engine: Mutex<Engine>,
     turn: tokio::sync::Mutex<()>,
+    /// The account's lock while a sync runs; `suspend` takes it away.
+    lock: Mutex<Option<std::fs::File>>,
+    /// A background loop is alive.
     running: AtomicBool,
 }
 
@@ -74,6 +79,7 @@ impl Driver {
             after_publish,
             engine: Mutex::new(Engine::default()),
             turn: tokio::sync::Mutex::new(()),
+            lock: Mutex::new(None),
             running: AtomicBool::new(false),
         }
     }
@@ -104,33 +110,45 @@ impl Driver {
     /// Something was written: sync in the background when the backoff allows.
     pub(crate) fn nudge(self: &Arc<Self>) {
         self.engine().trigger(Trigger::Wrote);
-        if self.running.swap(true, Ordering::SeqCst) {
-            return;
+        if !self.running.swap(true, Ordering::SeqCst) {
+            self.session.mode.background(Self::keep_trying(Arc::downgrade(self), self.session.ports.clock.clone()));
         }
-        let weak = Arc::downgrade(self);
-        self.session.mode.background(async move {
-            loop {
-                let Some(driver) = weak.upgrade() else { return };
-                // Cleared first: a nudge from now on starts another round or is seen by this one.
-                driver.running.store(false, Ordering::SeqCst);
-                let _ = driver.run(None).await;
-                let Some(wait) = driver.retry_in().await else { return };
-                let clock = driver.session.ports.clock.clone();
-                driver.running.store(true, Ordering::SeqCst);
-                drop(driver);
-                clock.sleep(wait).await;
-            }
-        });
     }
 
-    /// How long until a background retry makes sense: only while something waits to be sent.
+    /// The one background loop: syncs, and goes on while something waits to be sent.
+    async fn keep_trying(driver: Weak<Self>, clock: Arc<dyn Clock>) {
+        while let Some(driver) = driver.upgrade() {
+            let wait = match driver.run(None).await {
+                Ok(_) | Err(PortalError::Offline { .. }) => driver.retry_in().await,
+                // Locked, signed out, a full disk: the next trigger tries again.
+                Err(_) => None,
+            };
+            let Some(wait) = wait else {
+                driver.running.store(false, Ordering::SeqCst);
+                // A trigger that came since the last look found the loop alive: it is ours.
+                let more = driver.retry_in().await.is_some_and(|wait| wait.is_zero());
+                if more && !driver.running.swap(true, Ordering::SeqCst) {
+                    continue;
+                }
+                return;
+            };
+            drop(driver);
+            clock.sleep(wait).await;
+        }
+    }
+
+    /// When a background try makes sense: now, later while something waits to be sent, or never.
     async fn retry_in(&self) -> Option<Duration> {
+        if self.session.state() != State::Active {
+            return None;
+        }
         let store = self.session.store().ok()?;
-        let work = self.work(&store).await.ok().filter(|work| !work.lanes.is_empty())?;
+        let work = self.work(&store).await.ok()?;
         let now = self.session.ports.clock.boot();
         match self.engine().step(&work, now) {
-            Step::Wait { until } => Some(Duration::from_millis(until.saturating_sub(now).max(1))),
-            _ => None,
+            Step::Wait { until } if !work.lanes.is_empty() => Some(Duration::from_millis(until.saturating_sub(now).max(1))),
+            Step::Push { .. } | Step::Pull => Some(Duration::ZERO),
+            Step::Wait { .. } | Step::Rest => None,
         }
     }
 
@@ -148,22 +166,32 @@ impl Driver {
     async fn run(&self, deadline: Option<u64>) -> Result<SyncReport, PortalError> {
         let _turn = self.turn.lock().await;
         let store = self.session.store()?;
-        let _lock = self.lock_file()?;
+        self.take_lock()?;
+        let result = self.run_locked(&store, deadline).await;
+        self.unlock();
+        // Locked in the middle: say so, and not that a file is closed.
+        result.map_err(|error| match error {
+            PortalError::Storage { reason: Reason::Suspended } => self.session.store().err().unwrap_or(error),
+            error => error,
+        })
+    }
+
+    async fn run_locked(&self, store: &Arc<Store>, deadline: Option<u64>) -> Result<SyncReport, PortalError> {
         let clock = self.session.ports.clock.clone();
         let end = deadline.map(|ms| clock.boot().saturating_add(ms));
         let mut report = SyncReport { complete: false, received: 0, sent: 0, waiting: 0, refused: 0, quarantined: 0, as_of: None };
         log::event(Event::SyncStarted, None, 0u64);
-        self.adopt_install(&store).await?;
+        self.adopt_install(store).await?;
         loop {
             if end.is_some_and(|end| clock.boot() >= end) {
                 break;
             }
-            let work = self.work(&store).await?;
+            let work = self.work(store).await?;
             let step = self.engine().step(&work, clock.boot());
             self.engine().begin(&step, &work);
             let failed = match &step {
-                Step::Push { held, most } => self.push(&store, held.clone(), *most, &mut report).await?,
-                Step::Pull => self.pull(&store, &mut report).await?,
+                Step::Push { held, most } => self.push(store, held.clone(), *most, &mut report).await?,
+                Step::Pull => self.pull(store, &mut report).await?,
                 Step::Rest => {
                     report.complete = true;
                     break;
@@ -198,17 +226,20 @@ impl Driver {
     }
 
     /// One sync per account at a time, in whatever process.
-    fn lock_file(&self) -> Result<Option<std::fs::File>, PortalError> {
-        let Some(account) = self.session.account() else {
-            return Err(PortalError::signed_out(Reason::NotSignedIn));
-        };
-        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(self.session.directory(&account).join("sync.lock"))?;
+    fn take_lock(&self) -> Result<(), PortalError> {
+        let account = self.session.account().ok_or_else(|| PortalError::signed_out(Reason::NotSignedIn))?;
+        let file = files::private_file(&self.session.directory(&account).join("sync.lock"))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(std::fs::TryLockError::WouldBlock) => Err(PortalError::storage(Reason::InUse)),
             // A file system without locks has no second process either.
-            Err(std::fs::TryLockError::Error(_)) => Ok(None),
+            Ok(()) | Err(std::fs::TryLockError::Error(_)) => *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file),
+            Err(std::fs::TryLockError::WouldBlock) => return Err(PortalError::storage(Reason::InUse)),
         }
+        Ok(())
+    }
+
+    /// Gives the lock back, also while a request is under way: its answer will find the file closed.
+    pub(crate) fn unlock(&self) {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     async fn adopt_install(&self, store: &Store) -> Result<(), PortalError> {
@@ -256,7 +287,8 @@ impl Driver {
             Err(PortalError::Offline { .. }) => return Ok(Some(self.failed(api::bad_answer()))),
             Err(error) => return Err(error),
         };
-        self.heard(Heard::Pulled);
+        // A pull that the server cut short starts over, without losing the trigger that it answered.
+        self.heard(if taken.abandoned { Heard::Gone } else { Heard::Pulled });
         report.received += taken.received;
         let (done, total) = taken.progress;
         self.session.changes.emit(&Change::Syncing { done, total });
@@ -324,6 +356,7 @@ impl Driver {
     fn failed(&self, failure: Failure) -> Failure {
         let (reason, wait) = match &failure {
             Failure::Later { reason, wait } => (reason.clone(), *wait),
+            Failure::Local(error) => (error.reason().clone(), None),
             // The queue stays as it is and waits for a sign-in or an update.
             _ => (Reason::SessionEnded, None),
         };
@@ -356,7 +389,7 @@ fn not_carried_out(failure: &Failure) -> bool {
                 | Reason::CertificateWrongPin
                 | Reason::TlsFailed
         ),
-        Failure::Revoked | Failure::Gone | Failure::Refused { .. } => false,
+        Failure::Revoked | Failure::Gone | Failure::Refused { .. } | Failure::Local(_) => false,
     }
 }
 
