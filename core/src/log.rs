@@ -1,5 +1,6 @@
 //! The only place that logs: a named event with numbers, booleans, reason codes and opaque ids.
 //! There is no way to log text (SECURITY 10).
+#![allow(clippy::disallowed_macros, reason = "the one place that logs")]
 
 use crate::error::Reason;
 use crate::values::Id;
@@ -63,7 +64,6 @@ pub(crate) fn event(event: Event, reason: Option<&Reason>, field: impl Into<Fiel
         Some(known) => known.code(),
         None => "",
     };
-    #[allow(clippy::disallowed_macros, reason = "the one place that logs")]
     match field.into() {
         Field::Number(value) => tracing::info!(target: "portal", event = ?event, code, value),
         Field::Id(id) => tracing::info!(target: "portal", event = ?event, code, id = ?id),

@@ -77,7 +77,7 @@ impl Portal {
         let ports = Ports {
             transport: Arc::new(transport),
             clock: Arc::new(SystemClock::new()),
-            entropy: Arc::new(SystemEntropy(ring::rand::SystemRandom::new())),
+            entropy: Arc::new(SystemEntropy::new()),
             vault,
             files: Files::Directory(PathBuf::from(config.data_dir)),
         };

@@ -25,6 +25,7 @@ impl SoftVault {
     /// # Errors
     /// `Refused { soft_vault_refused }` in a release build under any other name; `Storage` when the
     /// directory cannot be made.
+    #[allow(clippy::disallowed_methods, reason = "a key store has randomness of its own, like hardware")]
     pub fn open(directory: &Path, name: &str) -> Result<Self, PortalError> {
         if !cfg!(debug_assertions) && name != Self::NAME {
             return Err(PortalError::refused(Reason::SoftVaultRefused));

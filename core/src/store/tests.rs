@@ -16,7 +16,7 @@ fn key(byte: u8) -> DatabaseKey {
 
 fn scratch() -> std::path::PathBuf {
     let mut name = [0u8; 8];
-    SystemEntropy(ring::rand::SystemRandom::new()).fill(&mut name);
+    SystemEntropy::new().fill(&mut name);
     let path = std::env::temp_dir().join(format!("portal-store-{:x}", u64::from_le_bytes(name)));
     files::private_directory(&path).unwrap();
     path
