@@ -1,6 +1,5 @@
 //! The only place that logs: a named event with numbers, booleans, reason codes and opaque ids.
 //! There is no way to log text (SECURITY 10).
-#![allow(clippy::disallowed_macros, reason = "the one place that logs")]
 
 use crate::error::Reason;
 use crate::values::Id;

@@ -181,7 +181,9 @@ impl Session {
 }
 
 fn lost(reason: &Reason) -> bool {
-    [TransportError::ConnectionLost, TransportError::TimedOut, TransportError::BadAnswer]
-        .into_iter()
-        .any(|error| Reason::from(error) == *reason)
+    // A gateway that lost the practice's answer says 502 or 504.
+    *reason == Reason::ServerError
+        || [TransportError::ConnectionLost, TransportError::TimedOut, TransportError::BadAnswer]
+            .into_iter()
+            .any(|error| Reason::from(error) == *reason)
 }

@@ -74,6 +74,8 @@ pub(crate) struct Engine {
 struct Delay {
     attempt: u32,
     until: u64,
+    /// What the server asked for: not even a person is sooner.
+    floor: u64,
 }
 
 /// Ops in one request.
@@ -94,7 +96,7 @@ impl Engine {
         if trigger == Trigger::Asked {
             self.not_before = 0;
             for delay in self.lanes.values_mut() {
-                delay.until = delay.until.min(self.floor);
+                delay.until = delay.until.min(delay.floor);
             }
         }
     }
@@ -141,13 +143,14 @@ impl Engine {
                 // After a poisoned batch it grows again step by step.
                 self.most = (self.most * 2).min(BATCH);
                 self.wanted = true;
+                for (lane, wait) in later {
+                    let attempt = self.lanes.get(&lane).map_or(0, |delay| delay.attempt).saturating_add(1);
+                    let floor = now + millis(wait);
+                    let until = floor.max(now + jitter(attempt, random));
+                    self.lanes.insert(lane, Delay { attempt, until, floor });
+                }
                 // Delays of lanes that went through are over.
                 self.lanes.retain(|_, delay| now < delay.until);
-                for (lane, wait) in later {
-                    let attempt = self.lanes.get(&lane).map_or(0, |delay| delay.attempt) + 1;
-                    let until = now + jitter(attempt, random).max(millis(wait));
-                    self.lanes.insert(lane, Delay { attempt, until });
-                }
             }
             Heard::PushRefused { .. } => {
                 // One of them is poison: one by one it is found and the others go through.

@@ -188,6 +188,15 @@ pub(crate) struct Settled {
     pub(crate) out_of_step: bool,
 }
 
+impl Settled {
+    /// The first of a lane that has to wait says for how long; what is blocked behind it has no say.
+    fn hold(&mut self, lane: &str, wait: Option<std::time::Duration>) {
+        if !self.later.iter().any(|(held, _)| held == lane) {
+            self.later.push((lane.to_owned(), wait));
+        }
+    }
+}
+
 /// Stores the server's answers to what [`claim`] gave out.
 pub(crate) fn settle(tx: &Transaction<'_>, sent: &[OpRow], results: &[OpResult]) -> Result<Settled, PortalError> {
     let checkpoint: i64 = tx.query_row("SELECT checkpoint FROM feed", [], |row| row.get(0))?;
@@ -210,10 +219,10 @@ pub(crate) fn settle(tx: &Transaction<'_>, sent: &[OpRow], results: &[OpResult])
                 settled.refused += 1;
                 refuse(tx, op.pk, &reason, field.as_deref())?;
             }
-            Fate::Later { wait } => settled.later.push((op.lane.clone(), wait)),
+            Fate::Later { wait } => settled.hold(&op.lane, wait),
             Fate::Blocked => {
                 settled.out_of_step |= first_of_lane;
-                settled.later.push((op.lane.clone(), None));
+                settled.hold(&op.lane, None);
             }
         }
     }

@@ -1,0 +1,171 @@
+//! What the encryption of the store costs: 100,000 rows of 330 bytes, point read, page of 50, cold
+//! scan and bulk insert, for several settings of SQLCipher, each against plain SQLite (the same
+//! library without a key) in alternating pairs of one process.
+//!
+//! `cargo bench -p portal-tests --bench cipher` prints one line a figure; ADR 2 was written from it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
+
+use rusqlite::{Connection, params};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const ROWS: u32 = 100_000;
+const PAIRS: usize = 7;
+const KEY: &str = "PRAGMA key = \"x'2dd29ca851e7b56e4697b0e1f08507293d761a05ce4d1b628663f411a8086d99'\";";
+
+struct Setting {
+    name: &'static str,
+    before_key: &'static str,
+    after_key: &'static str,
+}
+
+/// The first is the floor; the last is what the store ships.
+const SETTINGS: [Setting; 7] = [
+    Setting { name: "plain", before_key: "", after_key: "" },
+    Setting { name: "defaults", before_key: "", after_key: "" },
+    Setting { name: "memory-security", before_key: "PRAGMA cipher_memory_security = ON;", after_key: "" },
+    Setting {
+        name: "sha256",
+        before_key: "PRAGMA cipher_memory_security = ON;",
+        after_key: "PRAGMA cipher_hmac_algorithm = HMAC_SHA256;",
+    },
+    Setting {
+        name: "sha256-cache64-page8k",
+        before_key: "PRAGMA cipher_memory_security = ON;",
+        after_key: "PRAGMA cipher_page_size = 8192; PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cache_size = -65536;",
+    },
+    Setting {
+        name: "sha512-cache64",
+        before_key: "PRAGMA cipher_memory_security = ON;",
+        after_key: "PRAGMA cache_size = -65536;",
+    },
+    Setting {
+        name: "shipped",
+        before_key: "PRAGMA cipher_memory_security = ON;",
+        after_key: "PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cache_size = -65536;",
+    },
+];
+
+fn open(path: &Path, setting: &Setting) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    if setting.name != "plain" {
+        connection.execute_batch(setting.before_key).unwrap();
+        connection.execute_batch(KEY).unwrap();
+        connection.execute_batch(setting.after_key).unwrap();
+    }
+    connection
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;")
+        .unwrap();
+    connection
+}
+
+/// A 330-byte row whose id is spread like a random one.
+fn id(n: u32) -> [u8; 16] {
+    let mixed = u128::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835);
+    mixed.to_be_bytes()
+}
+
+fn insert(connection: &mut Connection) -> Duration {
+    let start = Instant::now();
+    let tx = connection.transaction().unwrap();
+    tx.execute_batch("CREATE TABLE m (pk INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, thread INTEGER, n INTEGER, body TEXT);
+                      CREATE INDEX m_thread ON m (thread, n);").unwrap();
+    {
+        let mut statement = tx.prepare("INSERT INTO m (id, thread, n, body) VALUES (?1, ?2, ?3, ?4)").unwrap();
+        let body = "x".repeat(290);
+        for n in 0..ROWS {
+            statement.execute(params![id(n), n % 100, n / 100, body]).unwrap();
+        }
+    }
+    tx.commit().unwrap();
+    start.elapsed()
+}
+
+fn scan(connection: &Connection) -> Duration {
+    let start = Instant::now();
+    let total: i64 = connection.query_row("SELECT sum(length(body)) FROM m", [], |row| row.get(0)).unwrap();
+    assert_eq!(total, i64::from(ROWS) * 290);
+    start.elapsed()
+}
+
+fn point(connection: &Connection) -> Duration {
+    let mut statement = connection.prepare_cached("SELECT body FROM m WHERE id = ?1").unwrap();
+    let start = Instant::now();
+    for n in 0..10_000 {
+        let body: String = statement.query_row([id(n * 7 % ROWS)], |row| row.get(0)).unwrap();
+        assert_eq!(body.len(), 290);
+    }
+    start.elapsed()
+}
+
+fn page(connection: &Connection) -> Duration {
+    let mut statement = connection.prepare_cached("SELECT n, body FROM m WHERE thread = ?1 AND n < ?2 ORDER BY n DESC LIMIT 50").unwrap();
+    let start = Instant::now();
+    for n in 0..1_000u32 {
+        let rows = statement.query_map([n % 100, 1_000 - n % 900], |row| row.get::<_, String>(1)).unwrap();
+        assert!(rows.map(|row| row.unwrap().len()).sum::<usize>() >= 290);
+    }
+    start.elapsed()
+}
+
+struct Figures {
+    insert: Vec<Duration>,
+    scan: Vec<Duration>,
+    point: Vec<Duration>,
+    page: Vec<Duration>,
+}
+
+fn run(directory: &Path, setting: &Setting, figures: &mut Figures) {
+    let path = directory.join("bench.db");
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(PathBuf::from(format!("{}{suffix}", path.display())));
+    }
+    let mut connection = open(&path, setting);
+    figures.insert.push(insert(&mut connection));
+    drop(connection);
+    let connection = open(&path, setting);
+    // Cold: a connection that has decrypted nothing yet. The next ones find it touched.
+    figures.scan.push(scan(&connection));
+    point(&connection);
+    figures.point.push(point(&connection));
+    page(&connection);
+    figures.page.push(page(&connection));
+}
+
+fn median(values: &mut [Duration]) -> f64 {
+    values.sort();
+    values[values.len() / 2].as_secs_f64() * 1e3
+}
+
+fn main() {
+    let directory = std::env::temp_dir().join(format!("portal-cipher-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let version: String =
+        Connection::open_in_memory().unwrap().query_row("PRAGMA cipher_version", [], |row| row.get(0)).unwrap();
+    println!("# SQLCipher {version}, {ROWS} rows of 330 bytes, medians of {PAIRS} alternating pairs, milliseconds");
+    let empty = || Figures { insert: Vec::new(), scan: Vec::new(), point: Vec::new(), page: Vec::new() };
+    for setting in &SETTINGS[1..] {
+        let (mut ours, mut floor) = (empty(), empty());
+        for _ in 0..PAIRS {
+            run(&directory, &SETTINGS[0], &mut floor);
+            run(&directory, setting, &mut ours);
+        }
+        let pairs = [
+            ("insert", &mut ours.insert, &mut floor.insert),
+            ("scan", &mut ours.scan, &mut floor.scan),
+            ("point", &mut ours.point, &mut floor.point),
+            ("page", &mut ours.page, &mut floor.page),
+        ];
+        for (what, ours, floor) in pairs {
+            let noisy = floor.iter().max().unwrap().as_secs_f64() > 1.5 * floor.iter().min().unwrap().as_secs_f64();
+            let (ours, floor) = (median(ours), median(floor));
+            println!(
+                "bench cipher/{}/{what} ours={ours:.1}ms floor={floor:.1}ms ratio={:.2}{}",
+                setting.name,
+                ours / floor,
+                if noisy { " noisy" } else { "" }
+            );
+        }
+    }
+    let _ = std::fs::remove_dir_all(&directory);
+}
