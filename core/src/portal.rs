@@ -205,5 +205,6 @@ fn check(config: &PortalConfig) -> Result<Config, PortalError> {
         practice,
         client_id: config.client_id.clone(),
         redirect_uri: config.redirect_uri.clone(),
+        pins: config.pins.clone(),
     })
 }

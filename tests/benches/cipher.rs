@@ -20,7 +20,7 @@ struct Setting {
 }
 
 /// The first is the floor; the last is what the store ships.
-const SETTINGS: [Setting; 7] = [
+const SETTINGS: [Setting; 8] = [
     Setting { name: "plain", before_key: "", after_key: "" },
     Setting { name: "defaults", before_key: "", after_key: "" },
     Setting { name: "memory-security", before_key: "PRAGMA cipher_memory_security = ON;", after_key: "" },
@@ -33,6 +33,11 @@ const SETTINGS: [Setting; 7] = [
         name: "sha256-cache64-page8k",
         before_key: "PRAGMA cipher_memory_security = ON;",
         after_key: "PRAGMA cipher_page_size = 8192; PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cache_size = -65536;",
+    },
+    Setting {
+        name: "sha256-cache64-page16k",
+        before_key: "PRAGMA cipher_memory_security = ON;",
+        after_key: "PRAGMA cipher_page_size = 16384; PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cache_size = -65536;",
     },
     Setting {
         name: "sha512-cache64",

@@ -4,4 +4,5 @@
 
 pub mod phone;
 pub mod practice;
+pub mod story;
 pub mod tls_lab;

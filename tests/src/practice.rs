@@ -154,11 +154,16 @@ pub enum Mishap {
     First(Box<dyn FnOnce(&mut World) + Send>),
 }
 
+/// What answers a request in the practice's place, when it is one that the rule is about.
+pub type Rule = Box<dyn Fn(&http::Request<Vec<u8>>) -> Option<http::Response<Vec<u8>>> + Send>;
+
 /// What a request was, without anything personal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// `GET /v1/sync`
     pub what: String,
+    /// Its query: where a page begins, say.
+    pub query: String,
     /// Its body, for tests that look for canaries.
     pub body: String,
 }
@@ -171,6 +176,7 @@ pub struct Practice {
     pub clock: Arc<VirtualClock>,
     online: AtomicBool,
     mishaps: Mutex<VecDeque<(String, Mishap)>>,
+    rule: Mutex<Option<Rule>>,
     seen: Mutex<Vec<Seen>>,
 }
 
@@ -184,6 +190,7 @@ impl Practice {
             clock,
             online: AtomicBool::new(true),
             mishaps: Mutex::default(),
+            rule: Mutex::default(),
             seen: Mutex::default(),
         })
     }
@@ -196,6 +203,11 @@ impl Practice {
     /// The next request whose `METHOD /path` begins with `what` meets this. Several wait in a row.
     pub fn next(&self, what: &str, mishap: Mishap) {
         locked(&self.mishaps).push_back((what.to_owned(), mishap));
+    }
+
+    /// From now on this rule answers first; `None` takes it away.
+    pub fn set_rule(&self, rule: Option<Rule>) {
+        *locked(&self.rule) = rule;
     }
 
     /// Every request that arrived, in order.
@@ -215,7 +227,11 @@ impl Practice {
 
     fn answer(&self, request: &http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
         let what = format!("{} {}", request.method(), request.uri().path());
-        locked(&self.seen).push(Seen { what, body: String::from_utf8_lossy(request.body()).into_owned() });
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        locked(&self.seen).push(Seen { what, query, body: String::from_utf8_lossy(request.body()).into_owned() });
+        if let Some(instead) = locked(&self.rule).as_ref().and_then(|rule| rule(request)) {
+            return Ok(instead);
+        }
         let answer = handle(request, &mut locked(&self.world), self.clock.server_now());
         match answer.outcome {
             Outcome::Reply(response) => Ok(response),

@@ -5,6 +5,7 @@ mod redirect;
 
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
+use crate::net::pins_expired;
 use crate::people::apply_policy;
 use crate::people::rows::PracticeRecord;
 use crate::session::Session;
@@ -52,6 +53,8 @@ pub struct SessionView {
     pub lock_in_ms: Option<u64>,
     /// A sign-in was begun and the browser has not come back yet.
     pub sign_in_pending: bool,
+    /// Every pinned key of this app version has expired: ask the client to update the app.
+    pub update_advised: bool,
 }
 
 /// What a client types to register (SPEC 1A, rows 1 to 5).
@@ -80,7 +83,7 @@ pub enum Unsent {
 
 #[uniffi::export]
 impl Account {
-    /// Where the session stands. Never blocks.
+    /// Where the session stands, from memory.
     pub fn session(&self) -> SessionView {
         let (state, reason) = match self.session.state() {
             State::SignedOut(reason) => (SessionState::SignedOut, Some(reason)),
@@ -89,7 +92,8 @@ impl Account {
             State::Expired(reason) => (SessionState::Expired, Some(reason)),
         };
         let sign_in_pending = self.session.install().content().pending.is_some();
-        SessionView { state, reason, lock_in_ms: self.session.lock_in(), sign_in_pending }
+        let update_advised = pins_expired(&self.session.config.pins, self.session.ports.clock.wall().system_time());
+        SessionView { state, reason, lock_in_ms: self.session.lock_in(), sign_in_pending, update_advised }
     }
 
     /// Registers with an invitation and signs in at once (rules A7, A8, I1, I2).

@@ -12,7 +12,7 @@ use crate::people::rows::{policy, practice, staff};
 use crate::people::{Availability, Person};
 use crate::session::Session;
 use crate::sync::{Driver, outbox};
-use crate::values::{Id, When, private_debug};
+use crate::values::{Id, Phi, When, private_debug};
 use rusqlite::{Connection, Transaction};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -375,7 +375,7 @@ impl Messages {
                 Recipient::Staff { id } => format!("staff:{id}"),
                 Recipient::Route { route } => format!("route:{route}"),
             });
-            rows::save_draft(tx, &rows::DraftRow { key: saved, recipient, subject: draft.subject, body: draft.text, saved_at })
+            rows::save_draft(tx, &rows::DraftRow { key: saved, recipient, subject: Phi::new(draft.subject), body: Phi::new(draft.text), saved_at })
         })
         .await?;
         Ok(key)

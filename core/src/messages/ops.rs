@@ -3,7 +3,7 @@
 use super::{MessageState, Recipient};
 use crate::error::{PortalError, Reason};
 use crate::sync::outbox::{self, NewOp, OpRow, OpState};
-use crate::values::{Id, Millis};
+use crate::values::{Id, Millis, Phi};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -89,7 +89,7 @@ pub(super) fn replaced_marks(c: &Connection, thread: Id) -> Result<Vec<i64>, Por
 pub(crate) struct PendingMessage {
     pub(crate) id: Id,
     pub(crate) thread: Id,
-    pub(crate) body: String,
+    pub(crate) body: Phi<String>,
     pub(crate) at: Millis,
     pub(crate) state: MessageState,
     /// The outbox entry.
@@ -156,7 +156,7 @@ fn pending(op: &OpRow, id: Id, thread: Id, body: String) -> PendingMessage {
             field: op.field.clone(),
         },
     };
-    PendingMessage { id, thread, body, at: op.created_at, state, entry: op.key }
+    PendingMessage { id, thread, body: Phi::new(body), at: op.created_at, state, entry: op.key }
 }
 
 fn args<T: serde::de::DeserializeOwned>(op: &OpRow) -> Result<T, PortalError> {

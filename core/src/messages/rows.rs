@@ -4,7 +4,7 @@ use super::words;
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::sync::feed::{Kind, Record, Unfit};
-use crate::values::{Id, Millis, parse_rfc3339};
+use crate::values::{Id, Millis, Phi, parse_rfc3339};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -129,7 +129,7 @@ pub(super) struct MessageRow {
     pub(super) n: i64,
     pub(super) mine: bool,
     pub(super) author: String,
-    pub(super) text: String,
+    pub(super) text: Phi<String>,
     pub(super) sent_at: Millis,
 }
 
@@ -181,7 +181,7 @@ fn message_row(row: &Row<'_>) -> rusqlite::Result<(Id, i64, bool, i64, String)> 
 
 fn message_of((id, n, mine, sent_at, body): (Id, i64, bool, i64, String)) -> Result<MessageRow, PortalError> {
     let record: MessageRecord<'_> = serde_json::from_str(&body).map_err(|_| damaged())?;
-    let (author, text) = (record.author.id.into_owned(), record.body.into_owned());
+    let (author, text) = (record.author.id.into_owned(), Phi::new(record.body.into_owned()));
     Ok(MessageRow { id, n, mine, author, text, sent_at: Millis(sent_at) })
 }
 
@@ -233,8 +233,8 @@ pub(super) fn search(c: &Connection, asked: &str, limit: u32) -> Result<Vec<(Id,
 pub(super) struct DraftRow {
     pub(super) key: String,
     pub(super) recipient: Option<String>,
-    pub(super) subject: String,
-    pub(super) body: String,
+    pub(super) subject: Phi<String>,
+    pub(super) body: Phi<String>,
     pub(super) saved_at: Millis,
 }
 
@@ -245,8 +245,8 @@ pub(super) fn drafts(c: &Connection) -> Result<Vec<DraftRow>, PortalError> {
         Ok(DraftRow {
             key: row.get(0)?,
             recipient: row.get(1)?,
-            subject: row.get(2)?,
-            body: row.get(3)?,
+            subject: Phi::new(row.get(2)?),
+            body: Phi::new(row.get(3)?),
             saved_at: Millis(row.get(4)?),
         })
     })?;
@@ -255,7 +255,7 @@ pub(super) fn drafts(c: &Connection) -> Result<Vec<DraftRow>, PortalError> {
 
 pub(super) fn save_draft(tx: &Transaction<'_>, draft: &DraftRow) -> Result<(), PortalError> {
     tx.prepare_cached("INSERT OR REPLACE INTO draft (key, recipient, subject, body, saved_at) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute((&draft.key, &draft.recipient, &draft.subject, &draft.body, draft.saved_at.0))?;
+        .execute((&draft.key, &draft.recipient, draft.subject.expose(), draft.body.expose(), draft.saved_at.0))?;
     Ok(())
 }
 

@@ -81,7 +81,7 @@ fn summary(c: &Connection, thread: &ThreadRow, unread: u64, people: &People, ove
     let newest = pending.last();
     let base = thread.last.as_ref();
     let at = newest.map(|m| m.at).into_iter().chain(base.map(|m| m.sent_at)).max().unwrap_or(thread.created_at);
-    let text = newest.map(|m| m.body.as_str()).or(base.map(|m| m.text.as_str())).unwrap_or_default();
+    let text = newest.map(|m| m.body.expose().as_str()).or(base.map(|m| m.text.expose().as_str())).unwrap_or_default();
     Ok(Listed {
         at: at.0,
         summary: ThreadSummary {
@@ -117,7 +117,7 @@ fn pending_summary(
             subject: subject.to_owned(),
             with: with(to, people),
             last_at: When::new(at, &people.zone),
-            last_text: snippet(newest.map(|message| message.body.as_str()).unwrap_or_default()),
+            last_text: snippet(newest.map(|message| message.body.expose().as_str()).unwrap_or_default()),
             last_mine: true,
             unread: 0,
             pending: count(&pending, |state| !matches!(state, MessageState::Refused { .. })),
@@ -181,7 +181,7 @@ fn received(row: MessageRow, mark: i64, people: &People) -> MessageView {
         n: Some(row.n.unsigned_abs()),
         author: if row.mine { people.me.clone() } else { people.get(&row.author) },
         mine: row.mine,
-        text: row.text,
+        text: row.text.into_inner(),
         at: When::new(row.sent_at, &people.zone),
         state: if row.mine { MessageState::Sent } else { MessageState::Received { read: row.n <= mark } },
         entry: None,
@@ -194,7 +194,7 @@ fn waiting(message: &PendingMessage, people: &People) -> MessageView {
         n: None,
         author: people.me.clone(),
         mine: true,
-        text: message.body.clone(),
+        text: message.body.expose().clone(),
         at: When::new(message.at, &people.zone),
         state: message.state.clone(),
         entry: Some(message.entry.to_string()),
@@ -225,12 +225,12 @@ pub(super) fn search(c: &Connection, asked: &str, limit: u32) -> Result<Vec<Mess
         return Ok(Vec::new());
     }
     let mut hits = Vec::new();
-    for message in overlay.messages.iter().rev().filter(|message| super::words::matches(&message.body, asked)) {
+    for message in overlay.messages.iter().rev().filter(|message| super::words::matches(message.body.expose(), asked)) {
         if !rows::has_message(c, message.id)? {
             hits.push(MessageHit {
                 thread: message.thread.to_string(),
                 subject: subject(c, &overlay, message.thread)?,
-                excerpt: super::words::excerpt(&message.body, asked),
+                excerpt: super::words::excerpt(message.body.expose(), asked),
                 message: waiting(message, &people),
             });
         }
@@ -239,7 +239,7 @@ pub(super) fn search(c: &Connection, asked: &str, limit: u32) -> Result<Vec<Mess
         hits.push(MessageHit {
             thread: thread.to_string(),
             subject: subject(c, &overlay, thread)?,
-            excerpt: super::words::excerpt(&row.text, asked),
+            excerpt: super::words::excerpt(row.text.expose(), asked),
             message: received(row, i64::MAX, &people),
         });
     }
@@ -259,8 +259,8 @@ pub(super) fn drafts(c: &Connection) -> Result<Vec<DraftView>, PortalError> {
         draft: Draft {
             thread: row.key.strip_prefix("thread:").map(str::to_owned),
             recipient: row.recipient.as_deref().and_then(recipient),
-            subject: row.subject,
-            text: row.body,
+            subject: row.subject.into_inner(),
+            text: row.body.into_inner(),
             key: Some(row.key),
         },
         saved_at: When::new(row.saved_at, &people.zone),

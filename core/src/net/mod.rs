@@ -6,7 +6,7 @@ mod failure;
 pub(crate) mod problem;
 mod tls;
 
-pub use tls::PinSet;
+pub use tls::{PinSet, pins_expired};
 
 use crate::error::{PortalError, Reason};
 use crate::ports::{Exchange, Transport, TransportError};
@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, LOCATION};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use url::{Host, Origin, Url};
 
 /// A TCP connection and its TLS handshake together; an exchange's own bound also holds.
@@ -46,7 +46,6 @@ pub struct TransportConfig {
 pub struct HttpTransport {
     client: reqwest::Client,
     origin: Origin,
-    pins: tls::Pins,
 }
 
 impl HttpTransport {
@@ -60,7 +59,7 @@ impl HttpTransport {
         // A configuration is handed over in every case: without one, the client would look for a
         // process-wide TLS provider and panic.
         let tls =
-            if secure { tls::client_config(&config.roots_pem, pins.clone())? } else { tls::trust_nobody()? };
+            if secure { tls::client_config(&config.roots_pem, pins)? } else { tls::trust_nobody()? };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(secure)
@@ -77,13 +76,7 @@ impl HttpTransport {
             builder = builder.resolve_to_addrs("localhost", &here.map(|ip| SocketAddr::new(ip, 0)));
         }
         let client = builder.build().map_err(|_| bad("practice_url"))?;
-        Ok(Self { client, origin: config.practice_url.origin(), pins })
-    }
-
-    /// Whether there were pins and all have expired by `now`. The roots alone decide then, and the
-    /// app is too old: ask for an update.
-    pub fn pins_expired(&self, now: SystemTime) -> bool {
-        self.pins.expired(tls::unix_seconds(now))
+        Ok(Self { client, origin: config.practice_url.origin() })
     }
 
     /// The address as it will be used, so that what is compared is what is contacted.

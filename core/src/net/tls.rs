@@ -31,6 +31,12 @@ pub struct PinSet {
     pub expires_at: Option<SystemTime>,
 }
 
+/// Whether there were pins and all have expired by `now`. The roots alone decide then, and the app is
+/// too old: ask for an update.
+pub fn pins_expired(sets: &[PinSet], now: SystemTime) -> bool {
+    !sets.is_empty() && sets.iter().all(|set| set.expires_at.is_some_and(|end| now >= end))
+}
+
 /// One set of pins, checked and decoded.
 #[derive(Clone, Debug)]
 struct Pinned {
@@ -58,10 +64,6 @@ impl Pins {
             .ok_or_else(|| bad("pins"))
     }
 
-    pub(super) fn expired(&self, now: u64) -> bool {
-        !self.0.is_empty() && !self.in_force(now)
-    }
-
     fn in_force(&self, now: u64) -> bool {
         self.0.iter().any(|set| set.counts(now))
     }
@@ -79,7 +81,7 @@ fn pinned(set: &PinSet) -> Option<Pinned> {
     (keys.len() >= 2).then(|| Pinned { keys, until: set.expires_at.map(unix_seconds) })
 }
 
-pub(super) fn unix_seconds(time: SystemTime) -> u64 {
+fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 

@@ -81,24 +81,31 @@ impl Install {
         files::private_directory(root)?;
         finish_wipes(root, vault.as_ref())?;
         let path = root.join(FILE);
-        vault.create(ALIAS.to_owned(), KeyPolicy::DeviceUnlocked).map_err(vault_error)?;
-        let content = match std::fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Content::default(),
+        let known: Option<Content> = match std::fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
             Ok(wrapped) => match vault.unwrap(ALIAS.to_owned(), wrapped) {
-                // Its key is gone, and with it the keys of every account: a new install.
-                Err(VaultError::KeyGone { .. }) => Content::default(),
+                // Its key is gone (these files are a copy on another device, say): a new install.
+                Err(VaultError::KeyGone { .. }) => None,
                 Err(error) => return Err(vault_error(error)),
                 Ok(plain) => {
                     let plain = Zeroizing::new(plain);
-                    serde_json::from_slice(&plain).map_err(|_| PortalError::storage(Reason::Damaged))?
+                    Some(serde_json::from_slice(&plain).map_err(|_| PortalError::storage(Reason::Damaged))?)
                 }
             },
         };
-        let mut install = Self { path, vault, content };
-        // A wipe that was finished just now left its account here.
-        install.content.accounts.retain(|account| directory(root, &account.directory).is_dir());
-        Ok(install)
+        let mut content = match known {
+            Some(content) => content,
+            None => {
+                wipe_everybody(root, vault.as_ref())?;
+                Content::default()
+            }
+        };
+        // Not before: a key made now would hide that the old one is gone.
+        vault.create(ALIAS.to_owned(), KeyPolicy::DeviceUnlocked).map_err(vault_error)?;
+        // Whose records a wipe has taken, though it was cut short before it could say so.
+        content.accounts.retain(|account| directory(root, &account.directory).is_dir());
+        Ok(Self { path, vault, content })
     }
 
     pub(crate) fn content(&self) -> &Content {
@@ -122,10 +129,14 @@ impl Install {
         self.content.accounts.iter().find(|account| account.directory == *directory).cloned()
     }
 
-    /// Revocations still worth a try.
-    pub(crate) fn tombstones(&self, wall: i64) -> Vec<Tombstone> {
-        let fresh = |tombstone: &&Tombstone| wall.saturating_sub(tombstone.at).saturating_abs() < TOMBSTONE_MS;
-        self.content.revocations.iter().filter(fresh).cloned().collect()
+    /// Revocations still worth a try. The others are forgotten, and their tokens with them.
+    pub(crate) fn tombstones(&mut self, wall: i64) -> Vec<Tombstone> {
+        let fresh = |tombstone: &Tombstone| wall.saturating_sub(tombstone.at).saturating_abs() < TOMBSTONE_MS;
+        if !self.content.revocations.iter().all(fresh) {
+            // On a full disk they are only passed over, until there is room.
+            let _ = self.update(|content| content.revocations.retain(fresh));
+        }
+        self.content.revocations.iter().filter(|tombstone| fresh(tombstone)).cloned().collect()
     }
 }
 
@@ -154,6 +165,17 @@ fn finish_wipes(root: &Path, vault: &dyn KeyVault) -> Result<(), PortalError> {
     for entry in std::fs::read_dir(root)? {
         let file = entry?.file_name();
         if let Some(name) = file.to_str().and_then(|name| name.strip_prefix("wiping-")) {
+            wipe(root, name, vault)?;
+        }
+    }
+    Ok(())
+}
+
+/// Nobody knows whose the directories are: no one can open them any more.
+fn wipe_everybody(root: &Path, vault: &dyn KeyVault) -> Result<(), PortalError> {
+    let Ok(entries) = std::fs::read_dir(root.join("users")) else { return Ok(()) };
+    for entry in entries {
+        if let Some(name) = entry?.file_name().to_str() {
             wipe(root, name, vault)?;
         }
     }

@@ -11,6 +11,7 @@ mod tokens;
 use crate::change::{Change, ChangeHub};
 use crate::error::{PortalError, Reason};
 use crate::log;
+use crate::net::PinSet;
 use crate::ports::{Files, Ports};
 use crate::runtime::Mode;
 use crate::store::{self, MasterKey, Store};
@@ -31,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) issuer: String,
     pub(crate) client_id: String,
     pub(crate) redirect_uri: String,
+    pub(crate) pins: Vec<PinSet>,
 }
 
 impl Config {

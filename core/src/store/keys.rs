@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 /// The file in a user's directory that holds the wrapped master key.
 const FILE: &str = "master.key";
-/// Version of the wrapped form: `version | context (32) | master key (32)`.
+/// Version of the wrapped form: `version | seal (32) | master key (32)`, where the seal is SHA-256 of
+/// context and master key: wrong bytes are known before they come near the database.
 const VERSION: u8 = 1;
 
 /// 32 random bytes from which all keys of one user on one install are derived.
@@ -35,6 +36,16 @@ pub(crate) fn context(issuer: &str, subject: &str, install: &str) -> [u8; 32] {
     out
 }
 
+/// Binds a key to what it belongs to.
+fn seal(context: &[u8; 32], key: &[u8; 32]) -> [u8; 32] {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(context);
+    hash.update(key);
+    let mut out = [0; 32];
+    out.copy_from_slice(hash.finish().as_ref());
+    out
+}
+
 impl MasterKey {
     /// Makes the hardware key and a new master key, and writes the wrapped form durably.
     pub(crate) fn create(
@@ -48,7 +59,7 @@ impl MasterKey {
         let mut key = Zeroizing::new([0u8; 32]);
         entropy.fill(key.as_mut());
         let mut plain = Zeroizing::new(vec![VERSION]);
-        plain.extend_from_slice(context);
+        plain.extend_from_slice(&seal(context, &key));
         plain.extend_from_slice(key.as_ref());
         let wrapped = vault.wrap(alias.to_owned(), plain.to_vec()).map_err(vault_error)?;
         super::files::replace(&directory.join(FILE), &wrapped)?;
@@ -65,11 +76,11 @@ impl MasterKey {
         let wrong = || PortalError::locked(Reason::WrongKey);
         let (version, rest) = plain.split_first().ok_or_else(wrong)?;
         let (found, key) = rest.split_at_checked(32).ok_or_else(wrong)?;
-        if *version != VERSION || found != context {
+        let key = Zeroizing::new(<[u8; 32]>::try_from(key).map_err(|_| wrong())?);
+        if *version != VERSION || found != seal(context, &key) {
             return Err(wrong());
         }
-        let key: [u8; 32] = key.try_into().map_err(|_| wrong())?;
-        Ok(Self(Secret::new(key)))
+        Ok(Self(Secret::new(*key)))
     }
 
     /// Whether this directory has a wrapped key at all.

@@ -148,3 +148,30 @@ fn a_failed_write_leaves_nothing_and_a_panic_is_contained() {
         assert_eq!(store.read(|_| Ok(())).await, Ok(()));
     });
 }
+
+// Issue "Bad input": a full disk. The bound is SQLite's own, so the error takes the same way.
+#[test]
+fn a_full_disk_is_a_typed_error_and_loses_nothing() {
+    let directory = scratch();
+    let store = open(&directory, key(7)).unwrap();
+    let draft = |key: &'static str, text: String| {
+        store
+            .write(move |tx| Ok(tx.execute("INSERT INTO draft VALUES (?1, NULL, '', ?2, 1)", (key, text))?))
+            .now_or_never()
+            .unwrap()
+    };
+    assert_eq!(draft("before", "kept".into()), Ok(1));
+    let bound = |pages: &'static str| {
+        store
+            .read(move |c| Ok(c.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?))
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+    };
+    bound("1");
+    assert_eq!(draft("too much", "x".repeat(1 << 20)), Err(PortalError::storage(Reason::DiskFull)));
+    bound("1000000");
+    assert_eq!(draft("after", "x".repeat(1 << 20)), Ok(1));
+    let kept = store.read(|c| Ok(c.query_row("SELECT group_concat(key) FROM draft", [], |row| row.get::<_, String>(0))?));
+    assert_eq!(kept.now_or_never().unwrap().as_deref(), Ok("after,before"));
+}

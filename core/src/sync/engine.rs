@@ -50,8 +50,8 @@ pub(crate) enum Heard {
     Pushed { later: Vec<(String, Option<Duration>)> },
     /// The whole request was refused: `most` was this many.
     PushRefused { most: usize },
-    /// A page arrived.
-    Pulled,
+    /// A page arrived; `ended` when it was the pull's last.
+    Pulled { ended: bool },
     /// The server does not know our place any more.
     Gone,
     /// No usable answer.
@@ -63,6 +63,8 @@ pub(crate) enum Heard {
 pub(crate) struct Engine {
     wanted: bool,
     attempt: u32,
+    /// Pulls in a row that began and did not come to their end.
+    restarts: u32,
     not_before: u64,
     floor: u64,
     lanes: BTreeMap<String, Delay>,
@@ -84,7 +86,7 @@ pub(crate) const BATCH: usize = 50;
 impl Default for Engine {
     fn default() -> Self {
         let (lanes, last_failure) = (BTreeMap::new(), None);
-        Self { wanted: false, attempt: 0, not_before: 0, floor: 0, lanes, most: BATCH, last_failure }
+        Self { wanted: false, attempt: 0, restarts: 0, not_before: 0, floor: 0, lanes, most: BATCH, last_failure }
     }
 }
 
@@ -158,13 +160,20 @@ impl Engine {
                 self.most = 1;
                 self.wanted = true;
             }
-            Heard::Pulled => self.succeeded(),
+            Heard::Pulled { ended } => {
+                self.succeeded();
+                if ended {
+                    self.restarts = 0;
+                }
+            }
             Heard::Gone => {
-                // The driver marked the shadow refill; a server that says so again and again waits.
+                // The driver marked the shadow refill; a server that says so again and again, be it
+                // after a first page each time, is asked again later.
                 self.wanted = true;
-                self.attempt += 1;
-                if self.attempt > 2 {
-                    self.not_before = now + jitter(self.attempt, random);
+                self.restarts = self.restarts.saturating_add(1);
+                if self.restarts > 2 {
+                    self.not_before = now + jitter(self.restarts, random);
+                    self.last_failure = Some(Reason::BadAnswer);
                 }
             }
             Heard::Failed { reason, wait } => {
@@ -227,13 +236,13 @@ mod tests {
         let begun = Work { pull_begun: true, ..work(&[]) };
         engine.trigger(Trigger::Asked);
         engine.begin(&Step::Pull, &work(&[]));
-        engine.heard(Heard::Pulled, 0, 0);
+        engine.heard(Heard::Pulled { ended: true }, 0, 0);
         engine.trigger(Trigger::Wrote);
         engine.begin(&Step::Pull, &begun);
-        engine.heard(Heard::Pulled, 0, 0);
+        engine.heard(Heard::Pulled { ended: true }, 0, 0);
         assert_eq!(engine.step(&work(&[]), 0), Step::Pull);
         engine.begin(&Step::Pull, &work(&[]));
-        engine.heard(Heard::Pulled, 0, 0);
+        engine.heard(Heard::Pulled { ended: true }, 0, 0);
         assert_eq!(engine.step(&work(&[]), 0), Step::Rest);
     }
 
@@ -263,7 +272,7 @@ mod tests {
         engine.heard(Heard::Pushed { later }, 0, 0);
         assert_eq!(engine.step(&work(&["a", "b"]), 0), Step::Push { held: vec!["a".into()], most: BATCH });
         engine.begin(&Step::Pull, &work(&[]));
-        engine.heard(Heard::Pulled, 0, 0);
+        engine.heard(Heard::Pulled { ended: true }, 0, 0);
         assert_eq!(engine.step(&work(&["a"]), 0), Step::Wait { until: 9_000 });
         assert_eq!(engine.step(&work(&["a"]), 9_000), Step::Push { held: vec![], most: BATCH });
     }

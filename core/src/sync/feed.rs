@@ -156,6 +156,10 @@ pub(crate) fn take(
     let mut taken = Taken { received: page.changes.len() as u64, ..Taken::default() };
     let mut highest = 0;
     let whole_pull = begun.is_none() && !page.has_more;
+    if place.refill && begun.is_none() {
+        // Everything comes again; what is bad on any page of it is counted anew.
+        tx.execute("DELETE FROM quarantined", [])?;
+    }
     let heal = quarantined(tx)? > 0;
     let mut sink = Sink { tx, kinds, heal, taken: &mut taken };
     if whole_pull {
@@ -251,7 +255,7 @@ impl Sink<'_, '_> {
         for kind in self.kinds {
             self.tx.execute(&format!("UPDATE {} SET seq = -1", kind.table), [])?;
         }
-        self.tx.execute_batch("UPDATE parked SET seq = -1; DELETE FROM quarantined;")?;
+        self.tx.execute("UPDATE parked SET seq = -1", [])?;
         Ok(())
     }
 
@@ -305,10 +309,7 @@ impl Sink<'_, '_> {
             (Some(kind), Some(body)) => match (kind.put)(self.tx, &Record { id: row_id, seq, ver, body }) {
                 Ok(()) => {
                     self.moved(kind);
-                    if self.heal {
-                        let mut statement = self.tx.prepare_cached("DELETE FROM quarantined WHERE entity = ?1 AND id = ?2")?;
-                        statement.execute((entity, id))?;
-                    }
+                    self.healed(entity, id)?;
                 }
                 Err(Unfit::Record(reason)) => self.quarantine(entity, id, seq, reason, body)?,
                 Err(Unfit::Store(error)) => return Err(error),
@@ -316,6 +317,7 @@ impl Sink<'_, '_> {
             (Some(kind), None) => {
                 self.delete(kind, row_id, seq)?;
                 self.moved(kind);
+                self.healed(entity, id)?;
             }
             (None, Some(body)) => {
                 self.tx
@@ -345,6 +347,15 @@ impl Sink<'_, '_> {
                 self.tx.execute(&forget.replace("{pk}", &format!("({pk})")), [])?;
             }
             self.tx.prepare_cached(&format!("DELETE FROM {} WHERE pk = ?1", kind.table))?.execute([pk])?;
+        }
+        Ok(())
+    }
+
+    /// A good version, or the end, of a record that may be in quarantine.
+    fn healed(&self, entity: &str, id: &str) -> Result<(), PortalError> {
+        if self.heal {
+            let mut statement = self.tx.prepare_cached("DELETE FROM quarantined WHERE entity = ?1 AND id = ?2")?;
+            statement.execute((entity, id))?;
         }
         Ok(())
     }

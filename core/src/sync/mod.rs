@@ -253,7 +253,8 @@ impl Driver {
     }
 
     async fn pull(&self, store: &Arc<Store>, report: &mut SyncReport) -> Result<Option<Failure>, PortalError> {
-        let from = store.read(|c| Ok(feed::place(c)?.from)).await?;
+        let place = store.read(feed::place).await?;
+        let from = place.from;
         let mut url = self.session.config.url("/v1/sync")?;
         url.query_pairs_mut().append_pair("limit", &PAGE.to_string());
         if !from.is_empty() {
@@ -270,8 +271,12 @@ impl Driver {
         };
         let as_of = api::server_time(&response);
         if response.status() == StatusCode::NOT_MODIFIED {
+            // To a pull that has only begun "nothing is newer" is no answer: it would ask for ever.
+            if place.begun || place.refill {
+                return Ok(Some(self.failed(api::bad_answer())));
+            }
             store.write(move |tx| feed::unchanged(tx, as_of)).await?;
-            self.heard(Heard::Pulled);
+            self.heard(Heard::Pulled { ended: true });
             return Ok(None);
         }
         let (kinds, ports) = (self.kinds.clone(), self.session.ports.clone());
@@ -288,7 +293,7 @@ impl Driver {
             Err(error) => return Err(error),
         };
         // A pull that the server cut short starts over, without losing the trigger that it answered.
-        self.heard(if taken.abandoned { Heard::Gone } else { Heard::Pulled });
+        self.heard(if taken.abandoned { Heard::Gone } else { Heard::Pulled { ended: taken.published } });
         report.received += taken.received;
         let (done, total) = taken.progress;
         self.session.changes.emit(&Change::Syncing { done, total });
