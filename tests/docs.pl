@@ -34,7 +34,7 @@ for my $file (sort @files) {
             check_command($at, $_) if $fence eq 'sh';
         } else {
             check_link($at, $file, $1) while /(?<!!)\[[^\]]*\]\(([^)\s]+)\)/g;
-            check_path($at, $1) while /`([^`]+)`/g;
+            check_path($at, $file, $1) while /`([^`]+)`/g;
         }
     }
 }
@@ -54,13 +54,14 @@ sub check_link {
     push @faults, "$at: link to $target, where there is no such heading" unless anchors($path)->{$anchor};
 }
 
-# A path that names one of the folders of this repository has to exist. Patterns are left alone.
+# A path that names one of the folders of this repository has to exist, from the top or from the
+# file's own folder. Patterns are left alone.
 sub check_path {
-    my ($at, $text) = @_;
+    my ($at, $file, $text) = @_;
     return unless $text =~ m{^(?:core|bindings|server-mock|tests|docs|ios|android|\.ci)/[\w./-]*$};
     return if $text =~ m{^tests/run$} && -x $text;
     $paths++;
-    push @faults, "$at: `$text` does not exist" unless -e $text;
+    push @faults, "$at: `$text` does not exist" unless -e $text || -e dirname($file) . "/$text";
 }
 
 sub check_command {

@@ -278,6 +278,10 @@ reasons! {
     OpUnknown = "op_unknown",
     /// This entry of the outbox is on its way: its outcome is not known yet.
     OnItsWay = "on_its_way",
+    /// Its time was over before it could be sent; it was not sent.
+    DeadlinePassed = "deadline_passed",
+    /// What it was about changed before it could be sent; it was not sent.
+    ChangedMeanwhile = "changed_meanwhile",
     /// No such entry of the outbox (any more).
     EntryUnknown = "entry_unknown",
     /// Unsent entries would be lost: send or discard them first, or sign out with `discard`.

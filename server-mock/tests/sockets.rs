@@ -273,6 +273,13 @@ fn a_taken_port_is_told_in_words() {
     assert_eq!(why.to_string(), format!("port {port} is taken: choose another with --addr"));
 }
 
+#[tokio::test]
+async fn a_taken_port_is_told_inside_an_async_context_too() {
+    let practice = practice();
+    let options = Options { addr: practice.address(), ..Options::default() };
+    assert!(matches!(serve::start(options, common::world).err(), Some(ServeError::PortTaken(_))));
+}
+
 #[test]
 fn plain_http_is_for_loopback_addresses_only() {
     let any: SocketAddr = ([0, 0, 0, 0], 0).into();

@@ -1,5 +1,5 @@
 //! What the encryption of the store costs: 100,000 rows of 330 bytes, point read, page of 50, cold
-//! scan and bulk insert, for several settings of SQLCipher, each against plain SQLite (the same
+//! scan, bulk insert and single durable writes, for several settings of SQLCipher, each against plain SQLite (the same
 //! library without a key) in alternating pairs of one process.
 //!
 //! `cargo bench -p portal-tests --bench cipher` prints one line a figure; ADR 2 was written from it.
@@ -113,11 +113,21 @@ fn page(connection: &Connection) -> Duration {
     start.elapsed()
 }
 
+/// Small durable writes: one row and its transaction each.
+fn commit(connection: &Connection) -> Duration {
+    let start = Instant::now();
+    for n in 0..100 {
+        connection.execute("INSERT INTO m (id, thread, n, body) VALUES (?1, 1, ?2, 'x')", params![id(ROWS + n), n]).unwrap();
+    }
+    start.elapsed()
+}
+
 struct Figures {
     insert: Vec<Duration>,
     scan: Vec<Duration>,
     point: Vec<Duration>,
     page: Vec<Duration>,
+    commit: Vec<Duration>,
 }
 
 fn run(directory: &Path, setting: &Setting, figures: &mut Figures) {
@@ -135,6 +145,7 @@ fn run(directory: &Path, setting: &Setting, figures: &mut Figures) {
     figures.point.push(point(&connection));
     page(&connection);
     figures.page.push(page(&connection));
+    figures.commit.push(commit(&connection));
 }
 
 fn median(values: &mut [Duration]) -> f64 {
@@ -148,7 +159,7 @@ fn main() {
     let version: String =
         Connection::open_in_memory().unwrap().query_row("PRAGMA cipher_version", [], |row| row.get(0)).unwrap();
     println!("# SQLCipher {version}, {ROWS} rows of 330 bytes, medians of {PAIRS} alternating pairs, milliseconds");
-    let empty = || Figures { insert: Vec::new(), scan: Vec::new(), point: Vec::new(), page: Vec::new() };
+    let empty = || Figures { insert: Vec::new(), scan: Vec::new(), point: Vec::new(), page: Vec::new(), commit: Vec::new() };
     for setting in &SETTINGS[1..] {
         let (mut ours, mut floor) = (empty(), empty());
         for _ in 0..PAIRS {
@@ -160,6 +171,7 @@ fn main() {
             ("scan", &mut ours.scan, &mut floor.scan),
             ("point", &mut ours.point, &mut floor.point),
             ("page", &mut ours.page, &mut floor.page),
+            ("commit", &mut ours.commit, &mut floor.commit),
         ];
         for (what, ours, floor) in pairs {
             let noisy = floor.iter().max().unwrap().as_secs_f64() > 1.5 * floor.iter().min().unwrap().as_secs_f64();

@@ -15,7 +15,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const LOGIN: &str = "renee@example.org";
 
@@ -155,6 +155,7 @@ fn s6_a_wipe_that_was_cut_short_anywhere_ends_before_anything_is_opened() {
 struct Stopping {
     inner: SoftVault,
     after: bool,
+    armed: AtomicBool,
 }
 
 fn stop() {
@@ -178,11 +179,14 @@ impl KeyVault for Stopping {
     }
 
     fn delete(&self, alias: String) -> Result<(), VaultError> {
-        if !self.after {
+        let armed = self.armed.load(Ordering::SeqCst);
+        if armed && !self.after {
             stop();
         }
         let result = self.inner.delete(alias);
-        stop();
+        if armed {
+            stop();
+        }
         result
     }
 }
@@ -196,12 +200,13 @@ fn s6_child() {
     let (place, after) = place.split_once('|').unwrap();
     let (place, practice) = (Path::new(place), Practice::demo(5));
     let inner = SoftVault::open(&place.join("keys"), SoftVault::NAME).unwrap();
-    let vault = Arc::new(Stopping { inner, after: after == "after" });
+    let vault = Arc::new(Stopping { inner, after: after == "after", armed: AtomicBool::new(false) });
     let clock = practice.clock.clone();
     let data = place.join("data");
-    let portal = lab::open(practice.clone(), clock, vault, &data, 8, Mode::Inline).unwrap();
+    let portal = lab::open(practice.clone(), clock, vault.clone(), &data, 8, Mode::Inline).unwrap();
     now(portal.account().register(registration(&practice))).unwrap();
     now(portal.sync(None)).unwrap();
+    vault.armed.store(true, Ordering::SeqCst);
     let _ = now(portal.account().wipe());
 }
 

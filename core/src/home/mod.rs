@@ -6,7 +6,7 @@ use crate::people::rows::{self, People, PracticeRecord};
 use crate::people::{Banner, Person, Phone, Practice};
 use crate::session::Session;
 use crate::sync::outbox;
-use crate::values::{When, private_debug};
+use crate::values::{When, private_debug, rfc3339_option};
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -35,7 +35,7 @@ pub struct HomeView {
     /// Writes that the practice refused and that wait for the client.
     pub refused: u64,
     /// The server's clock when this was last in step; absent before the first sync.
-    #[serde(skip)]
+    #[serde(serialize_with = "rfc3339_option")]
     pub as_of: Option<SystemTime>,
 }
 

@@ -12,7 +12,7 @@ use crate::people::rows::{policy, practice, staff};
 use crate::people::{Availability, Person};
 use crate::session::Session;
 use crate::sync::{Driver, outbox};
-use crate::values::{Id, Phi, When, private_debug};
+use crate::values::{Id, Phi, When, private_debug, rfc3339_option};
 use rusqlite::{Connection, Transaction};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -45,7 +45,7 @@ pub struct ThreadPage {
     /// Whether a new one can be started.
     pub start: Availability,
     /// The server's clock when this was last in step; absent before the first sync.
-    #[serde(skip)]
+    #[serde(serialize_with = "rfc3339_option")]
     pub as_of: Option<SystemTime>,
 }
 
@@ -92,7 +92,7 @@ pub struct ThreadView {
     /// Always true: show that nobody reads this at once, with the crisis card beside it.
     pub not_for_emergencies: bool,
     /// The server's clock when this was last in step; absent before the first sync.
-    #[serde(skip)]
+    #[serde(serialize_with = "rfc3339_option")]
     pub as_of: Option<SystemTime>,
 }
 
@@ -165,7 +165,7 @@ pub struct Recipients {
     /// Whether a conversation can be started at all.
     pub start: Availability,
     /// The server's clock when this was last in step.
-    #[serde(skip)]
+    #[serde(serialize_with = "rfc3339_option")]
     pub as_of: Option<SystemTime>,
 }
 

@@ -214,9 +214,16 @@ pub(super) fn unread(c: &Connection, thread: Id, upto: i64) -> Result<u64, Porta
 /// Messages that have the words, newest first, with their conversation.
 pub(super) fn search(c: &Connection, asked: &str, limit: u32) -> Result<Vec<(Id, MessageRow)>, PortalError> {
     let (sql, argument) = match words::query(asked) {
-        Some(query) => ("SELECT rowid FROM message_words WHERE message_words MATCH ?1 ORDER BY rowid DESC LIMIT ?2", query),
+        Some(query) => (
+            "SELECT m.pk FROM message_words JOIN message m ON m.pk = message_words.rowid
+             WHERE message_words MATCH ?1 ORDER BY m.sent_at DESC, m.pk DESC LIMIT ?2",
+            query,
+        ),
+        // SQLite takes no JSON of more than 1,000 levels, and we keep what the server sent.
         None => (
-            "SELECT pk FROM message WHERE instr(json_extract(body, '$.body'), ?1) > 0 ORDER BY pk DESC LIMIT ?2",
+            "SELECT pk FROM message
+             WHERE CASE WHEN json_valid(body) THEN instr(json_extract(body, '$.body'), ?1) ELSE 0 END > 0
+             ORDER BY sent_at DESC, pk DESC LIMIT ?2",
             asked.trim().to_owned(),
         ),
     };

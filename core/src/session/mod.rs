@@ -15,7 +15,7 @@ use crate::net::PinSet;
 use crate::ports::{Files, Ports};
 use crate::runtime::Mode;
 use crate::store::{self, MasterKey, Store};
-use crate::values::Secret;
+use crate::values::{Millis, Secret};
 use install::{Account, Install, PendingSignIn};
 use oauth::Tokens;
 use state::{Activity, Event, LockRule, State};
@@ -50,6 +50,8 @@ pub(crate) struct Session {
     root: PathBuf,
     install: Mutex<Install>,
     now: Mutex<Now>,
+    /// The server's clock at an answer, and the boot time then.
+    server_clock: Mutex<Option<(Millis, u64)>>,
     /// One refresh for any number of 401s.
     flight: tokio::sync::Mutex<()>,
     /// One sign-in, unlock, lock or sign-out at a time.
@@ -89,6 +91,7 @@ impl Session {
             root,
             install: Mutex::new(install),
             now: Mutex::new(Now { state, user: None, activity, rule: LockRule::default() }),
+            server_clock: Mutex::new(None),
             flight: tokio::sync::Mutex::new(()),
             door: tokio::sync::Mutex::new(()),
         })
@@ -134,6 +137,19 @@ impl Session {
         Some(now.activity.due(now.rule).0.saturating_sub(self.ports.clock.boot()))
     }
 
+    /// The server's clock now, by the boot time since its last answer: whatever the wall clock says.
+    /// `None` before the first answer since the start.
+    pub(crate) fn server_now(&self) -> Option<Millis> {
+        let (server, boot) = (*self.server_clock.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let since = i64::try_from(self.ports.clock.boot().saturating_sub(boot)).unwrap_or(i64::MAX);
+        Some(Millis(server.0.saturating_add(since)))
+    }
+
+    pub(crate) fn set_server_clock(&self, server: Millis) {
+        let boot = self.ports.clock.boot();
+        *self.server_clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((server, boot));
+    }
+
     pub(crate) fn set_lock_rule(&self, rule: LockRule) {
         self.now().rule = rule;
     }
@@ -175,8 +191,8 @@ impl Session {
             return self.store().map(|_| ());
         };
         let account = self.install().current().ok_or_else(|| PortalError::signed_out(Reason::NotSignedIn))?;
-        let store = match self.open_records(&account).await {
-            Ok(store) => store,
+        let (store, session) = match self.open_records(&account).await {
+            Ok(opened) => opened,
             Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => {
                 self.destroy(&account, Reason::VaultKeyGone)?;
                 return Err(PortalError::signed_out(Reason::VaultKeyGone));
@@ -188,7 +204,6 @@ impl Session {
             }
             Err(error) => return Err(error),
         };
-        let session = store.read(tokens::load).await?;
         let (access, ended) = match session {
             Some(row) => (row.access, row.ended),
             None => (Secret::new(String::new()), Some(Reason::SessionEnded)),
@@ -239,7 +254,7 @@ impl Session {
 
     async fn open_or_make_records(&self, account: &Account) -> Result<Store, PortalError> {
         match self.open_records(account).await {
-            Ok(store) => Ok(store),
+            Ok((store, _)) => Ok(store),
             // No key (any more), or a file that cannot be read: what is there is lost or set aside,
             // and the server has everything but what was never sent.
             Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => {
@@ -248,13 +263,13 @@ impl Session {
             }
             Err(PortalError::Storage { reason: Reason::Damaged }) => {
                 self.set_aside(account)?;
-                self.open_records(account).await
+                Ok(self.open_records(account).await?.0)
             }
             Err(error) => Err(error),
         }
     }
 
-    async fn open_records(&self, account: &Account) -> Result<Store, PortalError> {
+    async fn open_records(&self, account: &Account) -> Result<(Store, Option<tokens::Row>), PortalError> {
         let directory = self.directory(account);
         if !MasterKey::exists(&directory) {
             return Err(PortalError::locked(Reason::VaultKeyGone));
@@ -262,7 +277,10 @@ impl Session {
         let (vault, alias, context) = (self.ports.vault.clone(), account.directory.clone(), context(account));
         let from = directory.clone();
         let key = self.mode.blocking(move || MasterKey::open(&from, &alias, &context, vault.as_ref())).await?;
-        self.open_store(&directory, &key).await
+        let store = self.open_store(&directory, &key).await?;
+        // Read here, where a file that is found damaged can still be set aside.
+        let session = store.read(tokens::load).await?;
+        Ok((store, session))
     }
 
     async fn make_records(&self, account: &Account) -> Result<Store, PortalError> {

@@ -59,6 +59,12 @@ impl Session {
         match answer {
             Err(Failure::Revoked) => self.revoked(),
             Err(Failure::Unauthorized) => Err(Failure::Later { reason: Reason::ServerError, wait: None }),
+            Ok(response) => {
+                if let Some(time) = api::server_time(&response) {
+                    self.set_server_clock(time);
+                }
+                Ok(response)
+            }
             answer => answer,
         }
     }

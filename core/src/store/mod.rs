@@ -22,9 +22,10 @@ use std::path::Path;
 
 /// The user's file, open.
 pub(crate) struct Store {
-    writer: Owner,
     /// `None` in place: one connection does both, so that every run is the same.
     reader: Option<Owner>,
+    /// Dropped last: who closes the file last also empties its log.
+    writer: Owner,
 }
 
 /// The name of the file in a user's directory.
@@ -43,7 +44,7 @@ impl Store {
             Mode::Inline => None,
             Mode::Threads => Some(Owner::start(mode, "portal-read", move || opener.reader()).await?),
         };
-        Ok(Self { writer, reader })
+        Ok(Self { reader, writer })
     }
 
     /// Runs the closure in one transaction; it is durable when this returns Ok, and nothing of it

@@ -6,13 +6,15 @@ use crate::runtime::Mode;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 type Open = Box<dyn Fn() -> Result<Connection, PortalError> + Send>;
 type Job = Box<dyn FnOnce(&mut State) + Send>;
 
 pub(super) enum Owner {
-    Thread(mpsc::Sender<Job>),
+    /// The queue and the thread, until the drop.
+    Thread(Option<(mpsc::Sender<Job>, JoinHandle<()>)>),
     Inline(Box<Mutex<State>>),
 }
 
@@ -32,14 +34,14 @@ impl Owner {
             Mode::Inline => Self::Inline(Box::new(Mutex::new(state))),
             Mode::Threads => {
                 let (jobs, queue) = mpsc::channel::<Job>();
-                std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+                let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
                     let mut state = state;
                     while let Ok(job) = queue.recv() {
                         job(&mut state);
                     }
                     state.close();
                 })?;
-                Self::Thread(jobs)
+                Self::Thread(Some((jobs, thread)))
             }
         };
         owner.resume().await?;
@@ -65,7 +67,8 @@ impl Owner {
         match self {
             Self::Inline(state) => state.lock().unwrap_or_else(PoisonError::into_inner).close(),
             // An owner that is gone has closed already.
-            Self::Thread(jobs) => drop(jobs.send(Box::new(State::close))),
+            Self::Thread(Some((jobs, _))) => drop(jobs.send(Box::new(State::close))),
+            Self::Thread(None) => {}
         }
     }
 
@@ -85,7 +88,8 @@ impl Owner {
     ) -> Result<T, PortalError> {
         match self {
             Self::Inline(state) => work(&mut state.lock().unwrap_or_else(PoisonError::into_inner)),
-            Self::Thread(jobs) => {
+            Self::Thread(None) => Err(suspended()),
+            Self::Thread(Some((jobs, _))) => {
                 let (reply, answer) = oneshot::channel();
                 let job = Box::new(move |state: &mut State| {
                     // A panic in a closure rolls its transaction back and must not end the thread.
@@ -94,6 +98,21 @@ impl Owner {
                 });
                 jobs.send(job).map_err(|_| suspended())?;
                 answer.await.unwrap_or_else(|_| Err(suspended()))
+            }
+        }
+    }
+}
+
+impl Drop for Owner {
+    /// Waits for the thread: one that is still closing its file while the process exits races with
+    /// the exit handlers of SQLCipher and OpenSSL.
+    fn drop(&mut self) {
+        if let Self::Thread(owner) = self
+            && let Some((jobs, thread)) = owner.take()
+        {
+            drop(jobs);
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
             }
         }
     }

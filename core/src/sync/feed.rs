@@ -386,6 +386,13 @@ fn body<'a>(change: &WireChange<'a>) -> Option<Option<&'a str>> {
     }
 }
 
+/// The version of a record in the base, when its kind is known and it is there.
+pub(crate) fn version(c: &Connection, kinds: &[&Kind], entity: &str, id: Id) -> Result<Option<i64>, PortalError> {
+    let Some(kind) = kinds.iter().find(|kind| kind.entity == entity) else { return Ok(None) };
+    let mut statement = c.prepare_cached(&format!("SELECT ver FROM {} WHERE id = ?1", kind.table))?;
+    Ok(statement.query_row([id.as_bytes()], |row| row.get(0)).optional()?)
+}
+
 /// How many records wait in quarantine.
 pub(crate) fn quarantined(c: &Connection) -> Result<u64, PortalError> {
     let count: i64 = c.prepare_cached("SELECT count(*) FROM quarantined")?.query_row([], |row| row.get(0))?;

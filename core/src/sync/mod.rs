@@ -15,11 +15,11 @@ use crate::session::Session;
 use crate::session::api::{self, Failure};
 use crate::session::state::State;
 use crate::store::{Store, files};
-use crate::values::Id;
+use crate::values::{Id, Millis, rfc3339_option};
 use engine::{Engine, Heard, Step, Trigger, Work};
 use feed::Kind;
 use http::{Method, StatusCode};
-use outbox::NewOp;
+use outbox::{NewOp, OpRow};
 use rusqlite::Transaction;
 use serde_json::value::RawValue;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +46,7 @@ pub struct SyncReport {
     /// Records that were set aside because they are not what the practice may send.
     pub quarantined: u64,
     /// The server's clock at the last answer.
-    #[serde(skip)]
+    #[serde(serialize_with = "rfc3339_option")]
     pub as_of: Option<SystemTime>,
 }
 
@@ -206,7 +206,7 @@ impl Driver {
         let (place, (waiting, refused), quarantined) =
             store.read(|c| Ok((feed::place(c)?, outbox::counts(c)?, feed::quarantined(c)?))).await?;
         (report.waiting, report.refused, report.quarantined) = (waiting, refused, quarantined);
-        report.as_of = place.as_of.map(crate::values::Millis::system_time);
+        report.as_of = place.as_of.map(Millis::system_time);
         log::event(Event::SyncEnded, None, report.received);
         self.session.changes.emit(&Change::Synced);
         let failure = self.engine().failure().cloned();
@@ -217,10 +217,12 @@ impl Driver {
     }
 
     async fn work(&self, store: &Store) -> Result<Work, PortalError> {
+        let clock_known = self.session.server_now().is_some();
         store
-            .read(|c| {
+            .read(move |c| {
                 let place = feed::place(c)?;
-                Ok(Work { pull_first: place.refill, pull_begun: place.begun, lanes: outbox::lanes(c)? })
+                let pull_first = place.refill || (!clock_known && outbox::needs_clock(c)?);
+                Ok(Work { pull_first, pull_begun: place.begun, lanes: outbox::lanes(c)? })
             })
             .await
     }
@@ -311,7 +313,19 @@ impl Driver {
         most: usize,
         report: &mut SyncReport,
     ) -> Result<Option<Failure>, PortalError> {
-        let (epoch, sent) = store.write(move |tx| Ok((feed::place(tx)?.epoch, outbox::claim(tx, &held, most)?))).await?;
+        let (kinds, now) = (self.kinds.clone(), self.session.server_now());
+        let (epoch, claimed) = store
+            .write(move |tx| {
+                let guard = |op: &OpRow| guard(tx, &kinds, op, now);
+                Ok((feed::place(tx)?.epoch, outbox::claim(tx, &held, most, guard)?))
+            })
+            .await?;
+        let sent = claimed.ops;
+        if sent.is_empty() {
+            self.heard(Heard::Pushed { later: Vec::new() });
+            self.session.changes.emit(&Change::Outbox);
+            return Ok(None);
+        }
         self.session.changes.emit(&Change::Outbox);
         let body = body(&epoch, &sent)?;
         let url = self.session.config.url("/v1/ops")?;
@@ -335,7 +349,9 @@ impl Driver {
                 Ok(None)
             }
             Err(Failure::Gone) => {
-                store.write(feed::refill).await?;
+                // Nothing of it was done: what had not left before has not left.
+                let again = move |tx: &Transaction<'_>| outbox::release(tx, &sent).and_then(|()| feed::refill(tx));
+                store.write(again).await?;
                 self.heard(Heard::Gone);
                 Ok(None)
             }
@@ -380,6 +396,20 @@ impl Driver {
     }
 }
 
+/// Whether an op may still leave, and if not, why.
+fn guard(tx: &Transaction<'_>, kinds: &[&Kind], op: &OpRow, now: Option<Millis>) -> Result<Result<(), Reason>, PortalError> {
+    let late = op.guard.deadline.is_some_and(|deadline| now.is_none_or(|now| now >= deadline));
+    let changed = match op.guard.base {
+        Some(base) => feed::version(tx, kinds, &op.entity, op.id)? != Some(base),
+        None => false,
+    };
+    Ok(match (late, changed) {
+        (true, _) => Err(Reason::DeadlinePassed),
+        (_, true) => Err(Reason::ChangedMeanwhile),
+        _ => Ok(()),
+    })
+}
+
 /// Whether it is certain that the practice did nothing: no byte left, or the answer was a 401.
 fn not_carried_out(failure: &Failure) -> bool {
     match failure {
@@ -409,7 +439,7 @@ impl Queue {
     }
 }
 
-fn body(epoch: &str, sent: &[outbox::OpRow]) -> Result<Vec<u8>, PortalError> {
+fn body(epoch: &str, sent: &[OpRow]) -> Result<Vec<u8>, PortalError> {
     let damaged = |_| PortalError::storage(Reason::Damaged);
     let mut ops = Vec::with_capacity(sent.len());
     for op in sent {
@@ -420,10 +450,13 @@ fn body(epoch: &str, sent: &[outbox::OpRow]) -> Result<Vec<u8>, PortalError> {
             kind: &op.kind,
             entity: &op.entity,
             id: op.id,
-            base: None,
+            base: op.guard.base.map(wire::Decimal),
             deps: [],
             args: serde_json::from_str::<&RawValue>(&op.args).map_err(damaged)?,
         });
     }
     serde_json::to_vec(&wire::Ops { epoch, ops }).map_err(damaged)
 }
+
+#[cfg(test)]
+mod guard_tests;

@@ -16,6 +16,17 @@ pub(crate) struct NewOp {
     pub(crate) id: Id,
     /// A JSON object.
     pub(crate) args: String,
+    pub(crate) guard: Guard,
+}
+
+/// Under which conditions an op may still leave (SPEC 2.1, class G). When one fails before delivery,
+/// the op goes back to the client and is never sent silently.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Guard {
+    /// Not at or after this time of the server's clock.
+    pub(crate) deadline: Option<Millis>,
+    /// Only while the base has this version of the op's entity. The server checks it again.
+    pub(crate) base: Option<i64>,
 }
 
 /// Where an op stands; the numbers are the column's.
@@ -46,11 +57,12 @@ pub(crate) struct OpRow {
     pub(crate) reason: Option<Reason>,
     pub(crate) field: Option<String>,
     pub(crate) attempts: u64,
+    pub(crate) guard: Guard,
     /// Claimed for the first time by this very claim.
     pub(crate) fresh: bool,
 }
 
-const COLUMNS: &str = "pk, key, lane, n, type, entity, id, args, created_at, state, reason, field, attempts";
+const COLUMNS: &str = "pk, key, lane, n, type, entity, id, args, created_at, state, reason, field, attempts, deadline, base";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<OpRow> {
     Ok(OpRow {
@@ -72,6 +84,7 @@ fn row(row: &Row<'_>) -> rusqlite::Result<OpRow> {
         reason: row.get::<_, Option<String>>(10)?.map(|code| Reason::from_code(&code)),
         field: row.get(11)?,
         attempts: row.get::<_, i64>(12)?.unsigned_abs(),
+        guard: Guard { deadline: row.get::<_, Option<i64>>(13)?.map(Millis), base: row.get(14)? },
         fresh: false,
     })
 }
@@ -79,9 +92,20 @@ fn row(row: &Row<'_>) -> rusqlite::Result<OpRow> {
 /// Queues an op; durable with the transaction.
 pub(crate) fn enqueue(tx: &Transaction<'_>, op: &NewOp, key: Id, now: Millis) -> Result<(), PortalError> {
     tx.prepare_cached(
-        "INSERT INTO outbox (key, lane, type, entity, id, args, created_at, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)",
+        "INSERT INTO outbox (key, lane, type, entity, id, args, created_at, state, deadline, base)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
     )?
-    .execute(params![key.as_bytes(), op.lane, op.kind, op.entity, op.id.as_bytes(), op.args, now.0])?;
+    .execute(params![
+        key.as_bytes(),
+        op.lane,
+        op.kind,
+        op.entity,
+        op.id.as_bytes(),
+        op.args,
+        now.0,
+        op.guard.deadline.map(|at| at.0),
+        op.guard.base
+    ])?;
     Ok(())
 }
 
@@ -134,26 +158,48 @@ pub(crate) fn lanes(c: &Connection) -> Result<Vec<String>, PortalError> {
     Ok(rows)
 }
 
+/// Whether something waits whose deadline can only be judged once the server's clock is known.
+pub(crate) fn needs_clock(c: &Connection) -> Result<bool, PortalError> {
+    Ok(c.prepare_cached("SELECT 1 FROM outbox WHERE state = 0 AND deadline IS NOT NULL")?.exists([])?)
+}
+
+/// What [`claim`] did.
+#[derive(Default)]
+pub(crate) struct Claimed {
+    pub(crate) ops: Vec<OpRow>,
+    /// Ops whose guard failed: they wait for the client.
+    pub(crate) stopped: u64,
+}
+
 /// Gives numbers to the next ops of every lane that is not held, and marks them as leaving. Durable
-/// before the first byte leaves, so that a kill cannot reuse a number.
-pub(crate) fn claim(tx: &Transaction<'_>, held: &[String], most: usize) -> Result<Vec<OpRow>, PortalError> {
-    let mut claimed = Vec::new();
-    for lane in lanes(tx)? {
-        if held.contains(&lane) {
-            continue;
-        }
-        for mut op in of_lane(tx, &lane)?.into_iter().filter(|op| (op.state as i64) < 2) {
-            if claimed.len() == most {
+/// before the first byte leaves, so that a kill cannot reuse a number. `guard` says why an op may not
+/// leave any more.
+pub(crate) fn claim(
+    tx: &Transaction<'_>,
+    held: &[String],
+    most: usize,
+    guard: impl Fn(&OpRow) -> Result<Result<(), Reason>, PortalError>,
+) -> Result<Claimed, PortalError> {
+    let mut claimed = Claimed::default();
+    for lane in lanes(tx)?.iter().filter(|lane| !held.contains(lane)) {
+        for mut op in of_lane(tx, lane)?.into_iter().filter(|op| (op.state as i64) < 2) {
+            if claimed.ops.len() == most {
                 return Ok(claimed);
+            }
+            // What may have arrived is asked about again whatever its guard says now.
+            if let (OpState::Waiting, Err(reason)) = (op.state, guard(&op)?) {
+                refuse(tx, op.pk, &reason, None)?;
+                claimed.stopped += 1;
+                continue;
             }
             let n = match op.n {
                 Some(n) => n,
-                None => next_number(tx, &lane)?,
+                None => next_number(tx, lane)?,
             };
             op.fresh = op.n.replace(n).is_none();
             op.state = OpState::Unanswered;
             tx.prepare_cached("UPDATE outbox SET n = ?2, state = 1, attempts = attempts + 1 WHERE pk = ?1")?.execute((op.pk, n))?;
-            claimed.push(op);
+            claimed.ops.push(op);
         }
     }
     Ok(claimed)
@@ -248,8 +294,19 @@ pub(crate) fn refuse_unnumbered(tx: &Transaction<'_>, op: &OpRow, reason: &Reaso
 pub(crate) fn requeue(tx: &Transaction<'_>, op: &OpRow, args: &str, key: Id) -> Result<(), PortalError> {
     remove(tx, op.pk)?;
     tx.execute(
-        "INSERT INTO outbox (key, lane, type, entity, id, args, created_at, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0)",
-        params![key.as_bytes(), op.lane, op.kind, op.entity, op.id.as_bytes(), args, op.created_at.0],
+        "INSERT INTO outbox (key, lane, type, entity, id, args, created_at, state, deadline, base)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
+        params![
+            key.as_bytes(),
+            op.lane,
+            op.kind,
+            op.entity,
+            op.id.as_bytes(),
+            args,
+            op.created_at.0,
+            op.guard.deadline.map(|at| at.0),
+            op.guard.base
+        ],
     )?;
     Ok(())
 }
@@ -261,7 +318,7 @@ pub(crate) fn drop_contained(tx: &Transaction<'_>, checkpoint: i64) -> Result<us
 }
 
 /// After a refill: the counters are what the server says, and what it has not executed is numbered
-/// anew under a new key. Running a create again is harmless, since the server knows its id (M1).
+/// anew, in a new epoch under a new key. Running a create again is harmless, since the server knows its id (M1).
 pub(crate) fn recount(
     tx: &Transaction<'_>,
     acked: &BTreeMap<String, i64>,
@@ -280,7 +337,10 @@ pub(crate) fn recount(
             OpState::Waiting | OpState::NeedsClient => false,
         };
         if again {
-            tx.execute("UPDATE outbox SET n = NULL, seq = NULL, state = 0, key = ?2 WHERE pk = ?1", (op.pk, key().as_bytes()))?;
+            // In the same epoch a late copy of the request may still arrive: under the same key it is
+            // the same op.
+            let key = if new_epoch { key() } else { op.key };
+            tx.execute("UPDATE outbox SET n = NULL, seq = NULL, state = 0, key = ?2 WHERE pk = ?1", (op.pk, key.as_bytes()))?;
         }
     }
     Ok(())

@@ -85,7 +85,7 @@ pub(crate) struct Op<'a> {
     pub(crate) kind: &'a str,
     pub(crate) entity: &'a str,
     pub(crate) id: crate::values::Id,
-    pub(crate) base: Option<()>,
+    pub(crate) base: Option<Decimal>,
     pub(crate) deps: [(); 0],
     pub(crate) args: &'a RawValue,
 }

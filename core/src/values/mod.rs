@@ -7,7 +7,7 @@ mod time;
 
 pub use guarded::{Phi, Secret};
 pub use id::{Id, OpKey};
-pub(crate) use time::parse_rfc3339;
+pub(crate) use time::{parse_rfc3339, rfc3339_option};
 pub use time::{Millis, When, Zone};
 
 /// Implements a `Debug` that names the type and nothing that is inside it (DESIGN rule 8).

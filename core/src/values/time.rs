@@ -62,6 +62,15 @@ impl When {
 
 super::private_debug!(When);
 
+/// For a field that may be absent.
+#[allow(clippy::ref_option, reason = "serde's signature")]
+pub(crate) fn rfc3339_option<S: serde::Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => rfc3339(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 fn rfc3339<S: serde::Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let millis = match at.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),

@@ -108,12 +108,18 @@ pub fn start(options: Options, build: impl FnOnce(&str) -> World) -> Result<Runn
         .enable_all()
         .build()
         .map_err(ServeError::Threads)?;
-    let refused = |source| not_bound(addr, source);
-
     let entered = threads.enter();
-    let listener = listener::bind(addr).and_then(listener::listen).map_err(refused)?;
+    let bound = listener::bind(addr).and_then(listener::listen);
+    let bound = bound.and_then(|listener| listener.local_addr().map(|address| (listener, address)));
     drop(entered);
-    let address = listener.local_addr().map_err(refused)?;
+    let (listener, address) = match bound {
+        Ok(bound) => bound,
+        Err(source) => {
+            // dropped in an async context, the threads would panic
+            threads.shutdown_background();
+            return Err(not_bound(addr, source));
+        }
+    };
     let scheme = if identity.is_some() { "https" } else { "http" };
     let base_url = format!("{scheme}://localhost:{}", address.port());
 

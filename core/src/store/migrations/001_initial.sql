@@ -54,7 +54,8 @@ CREATE TABLE outbox (
   n INTEGER, -- NULL until its first byte is about to leave
   type TEXT NOT NULL, entity TEXT NOT NULL, id BLOB NOT NULL, args TEXT NOT NULL, created_at INTEGER NOT NULL,
   state INTEGER NOT NULL, -- 0 waiting, 1 sent and unanswered, 2 done and not yet in the base, 3 needs the client
-  seq INTEGER, reason TEXT, field TEXT, attempts INTEGER NOT NULL DEFAULT 0);
+  seq INTEGER, reason TEXT, field TEXT, attempts INTEGER NOT NULL DEFAULT 0,
+  deadline INTEGER, base INTEGER); -- the guard: the server's clock, and the version that was acted upon
 CREATE INDEX outbox_lane ON outbox (lane, pk);
 CREATE TABLE lane (lane TEXT PRIMARY KEY, last_n INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE draft (
