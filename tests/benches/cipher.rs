@@ -1,12 +1,13 @@
 //! What the encryption of the store costs: 100,000 rows of 330 bytes, point read, page of 50, cold
-//! scan, bulk insert and single durable writes, for several settings of SQLCipher, each against plain SQLite (the same
-//! library without a key) in alternating pairs of one process.
+//! scan, bulk insert and single durable writes, for several settings of SQLCipher, each against plain SQLite
+//! (the same library without a key), in alternating pairs of processes.
 //!
 //! `cargo bench -p portal-tests --bench cipher` prints one line a figure; ADR 2 was written from it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
 
 use rusqlite::{Connection, params};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const ROWS: u32 = 100_000;
@@ -35,19 +36,19 @@ const SETTINGS: [Setting; 8] = [
         after_key: "PRAGMA cipher_page_size = 8192; PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cache_size = -65536;",
     },
     Setting {
-        name: "sha256-cache64-page16k",
+        name: "sha256-cache64-page4k",
         before_key: "PRAGMA cipher_memory_security = ON;",
-        after_key: "PRAGMA cipher_page_size = 16384; PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cache_size = -65536;",
+        after_key: "PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cache_size = -65536;",
     },
     Setting {
-        name: "sha512-cache64",
+        name: "sha512-cache64-page16k",
         before_key: "PRAGMA cipher_memory_security = ON;",
-        after_key: "PRAGMA cache_size = -65536;",
+        after_key: "PRAGMA cipher_page_size = 16384; PRAGMA cache_size = -65536;",
     },
     Setting {
         name: "shipped",
         before_key: "PRAGMA cipher_memory_security = ON;",
-        after_key: "PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cache_size = -65536;",
+        after_key: "PRAGMA cipher_page_size = 16384; PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cache_size = -65536;",
     },
 ];
 
@@ -122,67 +123,63 @@ fn commit(connection: &Connection) -> Duration {
     start.elapsed()
 }
 
-struct Figures {
-    insert: Vec<Duration>,
-    scan: Vec<Duration>,
-    point: Vec<Duration>,
-    page: Vec<Duration>,
-    commit: Vec<Duration>,
-}
-
-fn run(directory: &Path, setting: &Setting, figures: &mut Figures) {
+/// One run of one setting, in a process of its own: memory security, once on, stays on for every
+/// connection of a process, so a floor beside it would not be plain.
+fn run(setting: &Setting) {
+    let directory = std::env::temp_dir().join(format!("portal-cipher-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join("bench.db");
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(PathBuf::from(format!("{}{suffix}", path.display())));
-    }
     let mut connection = open(&path, setting);
-    figures.insert.push(insert(&mut connection));
+    let insert = insert(&mut connection);
     drop(connection);
     let connection = open(&path, setting);
     // Cold: a connection that has decrypted nothing yet. The next ones find it touched.
-    figures.scan.push(scan(&connection));
+    let scan = scan(&connection);
     point(&connection);
-    figures.point.push(point(&connection));
+    let point = point(&connection);
     page(&connection);
-    figures.page.push(page(&connection));
-    figures.commit.push(commit(&connection));
+    let page = page(&connection);
+    let commit = commit(&connection);
+    for figure in [insert, scan, point, page, commit] {
+        println!("{}", figure.as_secs_f64() * 1e3);
+    }
+    let _ = std::fs::remove_dir_all(&directory);
 }
 
-fn median(values: &mut [Duration]) -> f64 {
-    values.sort();
-    values[values.len() / 2].as_secs_f64() * 1e3
+const FIGURES: [&str; 5] = ["insert", "scan", "point", "page", "commit"];
+
+/// Milliseconds per figure.
+fn child(setting: &Setting) -> Vec<f64> {
+    let output = Command::new(std::env::current_exe().unwrap()).args(["--run", setting.name]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| line.parse().unwrap()).collect()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn main() {
-    let directory = std::env::temp_dir().join(format!("portal-cipher-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--run");
+    if let Some(name) = arguments.nth(1) {
+        return run(SETTINGS.iter().find(|setting| setting.name == name).unwrap());
+    }
     let version: String =
         Connection::open_in_memory().unwrap().query_row("PRAGMA cipher_version", [], |row| row.get(0)).unwrap();
-    println!("# SQLCipher {version}, {ROWS} rows of 330 bytes, medians of {PAIRS} alternating pairs, milliseconds");
-    let empty = || Figures { insert: Vec::new(), scan: Vec::new(), point: Vec::new(), page: Vec::new(), commit: Vec::new() };
+    println!("# SQLCipher {version}, {ROWS} rows of 330 bytes, medians of {PAIRS} alternating pairs of processes, milliseconds");
     for setting in &SETTINGS[1..] {
-        let (mut ours, mut floor) = (empty(), empty());
+        let (mut ours, mut floor) = (Vec::new(), Vec::new());
         for _ in 0..PAIRS {
-            run(&directory, &SETTINGS[0], &mut floor);
-            run(&directory, setting, &mut ours);
+            floor.push(child(&SETTINGS[0]));
+            ours.push(child(setting));
         }
-        let pairs = [
-            ("insert", &mut ours.insert, &mut floor.insert),
-            ("scan", &mut ours.scan, &mut floor.scan),
-            ("point", &mut ours.point, &mut floor.point),
-            ("page", &mut ours.page, &mut floor.page),
-            ("commit", &mut ours.commit, &mut floor.commit),
-        ];
-        for (what, ours, floor) in pairs {
-            let noisy = floor.iter().max().unwrap().as_secs_f64() > 1.5 * floor.iter().min().unwrap().as_secs_f64();
-            let (ours, floor) = (median(ours), median(floor));
-            println!(
-                "bench cipher/{}/{what} ours={ours:.1}ms floor={floor:.1}ms ratio={:.2}{}",
-                setting.name,
-                ours / floor,
-                if noisy { " noisy" } else { "" }
-            );
+        for (index, what) in FIGURES.iter().enumerate() {
+            let of = |runs: &[Vec<f64>]| runs.iter().map(|run| run[index]).collect::<Vec<_>>();
+            let (least, most) = of(&floor).into_iter().fold((f64::MAX, 0f64), |(l, m), v| (l.min(v), m.max(v)));
+            let noisy = if most > 1.5 * least { " noisy" } else { "" };
+            let (ours, floor) = (median(of(&ours)), median(of(&floor)));
+            println!("bench cipher/{}/{what} ours={ours:.1}ms floor={floor:.1}ms ratio={:.2}{noisy}", setting.name, ours / floor);
         }
     }
-    let _ = std::fs::remove_dir_all(&directory);
 }

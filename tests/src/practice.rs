@@ -4,7 +4,9 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
-use portal_core::ports::{Clock, Entropy, Exchange, KeyPolicy, KeyVault, Transport, TransportError, VaultError};
+use portal_core::ports::{
+    Clock, Entropy, Exchange, KeyPolicy, KeyVault, Transport, TransportError, VaultError,
+};
 use portal_core::values::Millis;
 use portal_server_mock::{Outcome, Setup, World, handle};
 use rand::{Rng, SeedableRng};
@@ -31,7 +33,8 @@ pub struct VirtualClock {
 
 impl Default for VirtualClock {
     fn default() -> Self {
-        let start = "2026-04-15T15:00:00Z".parse::<DateTime<Utc>>().map(|at| at.timestamp_millis()).unwrap_or(0);
+        let start =
+            "2026-04-15T15:00:00Z".parse::<DateTime<Utc>>().map(|at| at.timestamp_millis()).unwrap_or(0);
         Self { boot: AtomicU64::new(1_000_000), wall: AtomicI64::new(start), server: AtomicI64::new(start) }
     }
 }
@@ -228,7 +231,11 @@ impl Practice {
     fn answer(&self, request: &http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
         let what = format!("{} {}", request.method(), request.uri().path());
         let query = request.uri().query().unwrap_or_default().to_owned();
-        locked(&self.seen).push(Seen { what, query, body: String::from_utf8_lossy(request.body()).into_owned() });
+        locked(&self.seen).push(Seen {
+            what,
+            query,
+            body: String::from_utf8_lossy(request.body()).into_owned(),
+        });
         if let Some(instead) = locked(&self.rule).as_ref().and_then(|rule| rule(request)) {
             return Ok(instead);
         }

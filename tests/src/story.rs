@@ -157,7 +157,8 @@ pub fn json(status: u16, body: &Value) -> http::Response<Vec<u8>> {
 
 /// A problem document of the practice.
 pub fn problem(status: u16, code: &str) -> http::Response<Vec<u8>> {
-    let body = serde_json::json!({"type":"about:blank","title":"","status":status,"code":code,"retryable":false});
+    let body =
+        serde_json::json!({"type":"about:blank","title":"","status":status,"code":code,"retryable":false});
     answer(status, "application/problem+json", body.to_string().into_bytes())
 }
 
@@ -174,7 +175,10 @@ pub fn answer(status: u16, kind: &str, body: Vec<u8>) -> http::Response<Vec<u8>>
 }
 
 /// The answer with its JSON changed.
-pub fn edited(mut response: http::Response<Vec<u8>>, edit: impl FnOnce(&mut Value)) -> http::Response<Vec<u8>> {
+pub fn edited(
+    mut response: http::Response<Vec<u8>>,
+    edit: impl FnOnce(&mut Value),
+) -> http::Response<Vec<u8>> {
     let mut body: Value = serde_json::from_slice(response.body()).expect("JSON");
     edit(&mut body);
     *response.body_mut() = body.to_string().into_bytes();

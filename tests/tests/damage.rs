@@ -1,6 +1,7 @@
 //! Files that are not what they were: every flipped bit, cut or exchange gives a typed error or the
 //! right data, never wrong data and never a panic (SECURITY S7), and there is a way back.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::print_stdout, clippy::disallowed_macros, reason = "a test prints what it found")]
 
 mod lab;
 
@@ -78,8 +79,7 @@ impl Used {
 }
 
 fn draft(portal: &Portal, text: &str) {
-    let draft =
-        Draft { key: None, thread: None, recipient: None, subject: "s".into(), text: text.into() };
+    let draft = Draft { key: None, thread: None, recipient: None, subject: "s".into(), text: text.into() };
     now(portal.messages().save_draft(draft)).unwrap();
 }
 
@@ -313,7 +313,11 @@ fn a_damaged_install_file_is_a_typed_error_or_a_new_install() {
         let (scratch, _) = used.copy();
         let mut bytes = whole.clone();
         let place = usize::try_from(random.next_u64()).unwrap() % bytes.len();
-        if round % 2 == 0 { bytes[place] ^= 4 } else { bytes.truncate(place) }
+        if round % 2 == 0 {
+            bytes[place] ^= 4
+        } else {
+            bytes.truncate(place)
+        }
         std::fs::write(scratch.path().join("install"), &bytes).unwrap();
         let error = used.open(scratch.path()).err().unwrap();
         assert!(matches!(error, PortalError::Locked { .. } | PortalError::Storage { .. }), "{error:?}");
@@ -336,8 +340,7 @@ fn a_damaged_install_file_is_a_typed_error_or_a_new_install() {
 
 #[test]
 fn s7_a_file_of_another_person_is_damage_and_not_their_records() {
-    let (mine, theirs) =
-        (Phone::registered(&Practice::demo(5), 3), Phone::registered(&Practice::demo(9), 4));
+    let (mine, theirs) = (Phone::registered(&Practice::demo(5), 3), Phone::registered(&Practice::demo(9), 4));
     for phone in [&mine, &theirs] {
         now(phone.portal.account().lock()).unwrap();
     }

@@ -99,7 +99,8 @@ fn s5_a_wrapped_key_of_another_person_is_refused() {
     let (phone, _) = locked_phone(3);
     let (other, _) = locked_phone(4);
     let (mine, theirs) = (users(phone.directory()).remove(0), users(other.directory()).remove(0));
-    let foreign = other.vault.unwrap(name(&theirs), std::fs::read(theirs.join("master.key")).unwrap()).unwrap();
+    let foreign =
+        other.vault.unwrap(name(&theirs), std::fs::read(theirs.join("master.key")).unwrap()).unwrap();
     assert_eq!(master_key(&theirs, other.vault.as_ref()), foreign[33..]);
     answer(&phone, Some(Ok(foreign)));
     let before = bytes(&mine);
@@ -210,8 +211,7 @@ fn l2_a_key_store_that_throws_arrives_as_a_kind_without_text() {
     let (calls, at) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
     let vault = Arc::new(Throwing { inner: TestVault::default(), calls, at });
     let clock = practice.clock.clone();
-    let portal =
-        lab::open(practice.clone(), clock, vault.clone(), scratch.path(), 8, Mode::Threads).unwrap();
+    let portal = lab::open(practice.clone(), clock, vault.clone(), scratch.path(), 8, Mode::Threads).unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         portal.account().register(portal_tests::phone::registration(&practice)).await.unwrap();
         portal.sync(None).await.unwrap();

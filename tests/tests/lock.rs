@@ -3,11 +3,17 @@
 
 mod lab;
 
+use futures_util::future::BoxFuture;
 use portal_core::account::SessionState;
+use portal_core::change::Change;
+use portal_core::ports::Clock;
+use portal_core::runtime::Mode;
+use portal_core::values::Millis;
 use portal_core::{PortalError, Reason};
 use portal_server_mock::world::Policy;
-use portal_tests::phone::{Phone, now};
-use portal_tests::practice::Practice;
+use portal_tests::phone::{Phone, Scratch, now, registration};
+use portal_tests::practice::{Practice, TestVault, VirtualClock};
+use std::sync::Arc;
 use std::time::Duration;
 
 const YEAR_MS: i64 = 365 * 24 * 3_600_000;
@@ -203,4 +209,66 @@ fn a_lock_keeps_outbox_drafts_and_session_and_every_verb_says_locked() {
     now(phone.portal.account().lock()).unwrap();
     now(phone.portal.account().unlock()).unwrap();
     assert_eq!(lab::seen(&phone.portal).unwrap(), before);
+}
+
+/// The practice's clock, with sleepers that wake when a test lets time pass.
+struct Waking {
+    clock: Arc<VirtualClock>,
+    moved: Arc<tokio::sync::Notify>,
+}
+
+impl Clock for Waking {
+    fn wall(&self) -> Millis {
+        self.clock.wall()
+    }
+
+    fn boot(&self) -> u64 {
+        self.clock.boot()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let (clock, moved) = (self.clock.clone(), self.moved.clone());
+        let until = clock.boot() + u64::try_from(duration.as_millis()).unwrap();
+        Box::pin(async move {
+            loop {
+                let moved = moved.notified();
+                if clock.boot() >= until {
+                    return;
+                }
+                // A notice that came before the look above is caught by the next look.
+                let _ = tokio::time::timeout(Duration::from_millis(50), moved).await;
+            }
+        })
+    }
+}
+
+#[test]
+fn a8_nobody_has_to_ask_the_records_lock_and_close_on_time() {
+    let practice = Practice::demo(5);
+    let (vault, scratch) = (Arc::new(TestVault::default()), Scratch::new());
+    let clock = Arc::new(Waking { clock: practice.clock.clone(), moved: Arc::default() });
+    let portal =
+        lab::open(practice.clone(), clock.clone(), vault, scratch.path(), 11, Mode::Threads).unwrap();
+    let open = || {
+        let links = std::fs::read_dir("/proc/self/fd").unwrap();
+        let files = links.filter_map(|link| std::fs::read_link(link.unwrap().path()).ok());
+        files.filter(|file| file.starts_with(scratch.path())).count()
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        portal.account().register(registration(&practice)).await.unwrap();
+        portal.sync(None).await.unwrap();
+        assert!(open() > 0, "the control");
+        let changes = portal.changes();
+        clock.clock.advance(Duration::from_secs(301));
+        clock.moved.notify_waiters();
+        let told = async { while changes.next().await.unwrap() != Change::Session {} };
+        tokio::time::timeout(Duration::from_secs(60), told).await.expect("told");
+        let closed = async {
+            while open() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), closed).await.expect("closed");
+    });
+    assert_eq!(portal.account().session().reason, Some(Reason::LockedIdle));
 }

@@ -43,9 +43,12 @@ fn i2_i10_a_message_whose_answer_is_lost_is_sent_once_and_shown_once_at_every_mo
     let portal = phone.portal.clone();
     let (asked, during) = (thread.clone(), Arc::new(Mutex::new(Vec::new())));
     let seen = during.clone();
-    practice.next(OPS, Mishap::First(Box::new(move |_| {
-        *locked(&seen) = now(portal.messages().thread(asked, None, 100)).unwrap().messages;
-    })));
+    practice.next(
+        OPS,
+        Mishap::First(Box::new(move |_| {
+            *locked(&seen) = now(portal.messages().thread(asked, None, 100)).unwrap().messages;
+        })),
+    );
     practice.next(OPS, Mishap::LoseAnswer);
     // The first mishap lets this one through to the second by answering "later".
     practice.set_rule(Some(Box::new(|request| (request.uri().path() == "/v1/ops").then(|| busy(503, 1)))));
@@ -60,9 +63,14 @@ fn i2_i10_a_message_whose_answer_is_lost_is_sent_once_and_shown_once_at_every_mo
     assert_eq!(shows_once_everywhere(&phone, &thread, text), MessageState::Sending);
 
     // The base gets it while the op is still unanswered: "retry" lets the pull go first.
-    practice.next(OPS, Mishap::Change(Box::new(|response| edited(response, |body| {
-        body["results"][0]["status"] = "retry".into();
-    }))));
+    practice.next(
+        OPS,
+        Mishap::Change(Box::new(|response| {
+            edited(response, |body| {
+                body["results"][0]["status"] = "retry".into();
+            })
+        })),
+    );
     assert!(!sync(&phone).unwrap().complete);
     assert_eq!(shows_once_everywhere(&phone, &thread, text), MessageState::Sent);
     assert_eq!(entry(&phone).state, OutboxState::Sending);
@@ -114,7 +122,8 @@ fn i5_a_thread_keeps_the_order_of_writing_whatever_is_lost() {
     for ((thread, written), before) in threads.iter().zip(written).zip(before) {
         assert_eq!(practice_has(&practice, thread)[before..], written[..]);
         let shown = self::thread(&phone, thread).messages;
-        let shown: Vec<_> = shown.into_iter().map(|m| m.text).filter(|text| text.starts_with("line ")).collect();
+        let shown: Vec<_> =
+            shown.into_iter().map(|m| m.text).filter(|text| text.starts_with("line ")).collect();
         assert_eq!(shown, written);
     }
 }
@@ -218,7 +227,10 @@ fn r32_an_ended_session_keeps_everything_that_waits() {
     let thread = open_thread(&phone);
     send(&phone, &thread, "Kept through it all");
     practice.next(OPS, Mishap::Instead(problem(401, "token_expired")));
-    practice.next("POST /oauth/token", Mishap::Instead(json(400, &json!({"error":"invalid_grant","code":"refresh_expired"}))));
+    practice.next(
+        "POST /oauth/token",
+        Mishap::Instead(json(400, &json!({"error":"invalid_grant","code":"refresh_expired"}))),
+    );
     let error = sync_fails(&phone);
     assert!(matches!(error, portal_core::PortalError::SignedOut { reason: Reason::SessionEnded }), "{error}");
     assert_eq!(phone.portal.account().session().state, SessionState::Expired);
@@ -233,7 +245,10 @@ fn r32_an_ended_session_keeps_everything_that_waits() {
     phone.sign_in("renee@example.org", PASSWORD).unwrap();
     settle(&phone);
     assert_eq!(arrived(&practice, "Kept through it all"), 0);
-    assert_eq!((arrived(&practice, "Kept and edited"), arrived(&practice, "Written while signed out")), (1, 1));
+    assert_eq!(
+        (arrived(&practice, "Kept and edited"), arrived(&practice, "Written while signed out")),
+        (1, 1)
+    );
 }
 
 #[test]
@@ -255,7 +270,10 @@ fn a_conversation_started_offline_and_replied_to_offline_arrives_in_order() {
     let view = thread(&phone, &started.thread);
     assert_eq!(view.thread.subject, "New medicine");
     assert_eq!((view.thread.with[0].name.as_str(), view.thread.pending), ("Daniel Reyes-Ortiz", 2));
-    assert_eq!(view.messages.iter().map(|m| m.text.as_str()).collect::<Vec<_>>(), ["It makes me sleepy.", "Only in the evening."]);
+    assert_eq!(
+        view.messages.iter().map(|m| m.text.as_str()).collect::<Vec<_>>(),
+        ["It makes me sleepy.", "Only in the evening."]
+    );
     assert_eq!(threads(&phone)[0].id, started.thread);
     let kinds: Vec<OutboxKind> = outbox(&phone).iter().map(|entry| entry.kind).collect();
     assert_eq!(kinds, [OutboxKind::NewThread, OutboxKind::Message]);

@@ -48,7 +48,10 @@ fn i39_a_thread_that_was_closed_in_between_keeps_the_text_and_the_others_go_on()
 
     let report = sync(&phone).unwrap();
     assert_eq!((report.complete, report.sent, report.waiting, report.refused), (true, 1, 0, 1));
-    assert_eq!((arrived(&practice, "In time for that one"), arrived(&practice, "Too late for this one")), (1, 0));
+    assert_eq!(
+        (arrived(&practice, "In time for that one"), arrived(&practice, "Too late for this one")),
+        (1, 0)
+    );
     let back = entry(&phone);
     assert_eq!((back.text.as_str(), back.thread.as_str()), ("Too late for this one", closed.as_str()));
     assert_eq!(refused(&back), (Reason::ThreadClosed, Some("thread")));
@@ -95,7 +98,10 @@ fn a_text_over_the_practices_new_limit_comes_back_and_what_follows_it_is_sent() 
     // From now on the phone knows the limit, and says so before anything is queued.
     let error = now(phone.portal.messages().send(thread.clone(), long)).unwrap_err();
     assert_eq!(error, PortalError::Refused { reason: Reason::BodyTooLong, field: Some("text".into()) });
-    assert_eq!(now(phone.portal.outbox().edit(back.id.clone(), " \n".into())).unwrap_err().reason(), &Reason::BodyEmpty);
+    assert_eq!(
+        now(phone.portal.outbox().edit(back.id.clone(), " \n".into())).unwrap_err().reason(),
+        &Reason::BodyEmpty
+    );
     now(phone.portal.outbox().edit(back.id, "cut down".into())).unwrap();
     assert_eq!(state(&phone, &thread, "cut down"), MessageState::Waiting);
     sync(&phone).unwrap();
@@ -118,12 +124,19 @@ fn a_recipient_who_left_and_a_desk_that_nobody_keeps_send_the_conversation_back_
     let report = sync(&phone).unwrap();
     assert_eq!((report.sent, report.refused), (0, 3));
     let back = entry_with(&phone, "About the dose");
-    assert_eq!((refused(&back), back.subject.as_deref()), ((Reason::RecipientInactive, Some("to")), Some("A question")));
+    assert_eq!(
+        (refused(&back), back.subject.as_deref()),
+        ((Reason::RecipientInactive, Some("to")), Some("A question"))
+    );
     let back = entry_with(&phone, "A later hour?");
     assert_eq!(refused(&back), (Reason::RouteEmpty, Some("to")));
     // Both conversations are still listed, with everything that was typed.
     let listed = threads(&phone);
-    assert!([&gone, &empty].iter().all(|started| listed.iter().any(|thread| thread.id == started.thread && thread.refused > 0)));
+    assert!(
+        [&gone, &empty]
+            .iter()
+            .all(|started| listed.iter().any(|thread| thread.id == started.thread && thread.refused > 0))
+    );
     // The reply went to a conversation that the practice never got.
     assert_eq!(refused(&entry_with(&phone, "Or an earlier one?")).0, Reason::ThreadUnknown);
 

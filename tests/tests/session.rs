@@ -250,6 +250,48 @@ fn a4_an_answer_that_a_gateway_swallowed_is_asked_for_again_within_the_grace() {
 }
 
 #[test]
+fn a4_answers_lost_again_and_again_cost_nothing_within_the_grace() {
+    let practice = Practice::demo(3);
+    let phone = Phone::registered(&practice, 20);
+    let_the_token_end(&practice, &phone.portal);
+    for _ in 0..7 {
+        practice.next("POST /oauth/token", Mishap::LoseAnswer);
+    }
+    let failed = (0..3).filter(|_| now(phone.portal.sync(None)).is_err()).count();
+    assert_eq!(failed, 3, "each asks twice");
+    assert!(now(phone.portal.sync(None)).unwrap().complete);
+    assert_eq!((refreshes(&practice), state(&phone.portal).0), (8, SessionState::Active));
+}
+
+#[test]
+fn a4_a_caller_who_goes_away_does_not_stop_a_refresh_half_way() {
+    let practice = Practice::demo(3);
+    let (vault, scratch) = (Arc::new(TestVault::default()), Scratch::new());
+    let open = |seed, mode| {
+        let clock = practice.clock.clone();
+        lab::open(practice.clone(), clock, vault.clone(), scratch.path(), seed, mode).unwrap()
+    };
+    let portal = open(21, Mode::Threads);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        portal.account().register(registration(&practice)).await.unwrap();
+        portal.sync(None).await.unwrap();
+        for expiry in 1..=20 {
+            let_the_token_end(&practice, &portal);
+            // Asked for, and nobody waits: what a shell does when the person leaves the screen.
+            assert!(portal.sync(None).now_or_never().is_none());
+            portal.sync(None).await.unwrap();
+            assert_eq!(refreshes(&practice), expiry);
+        }
+    });
+    drop(portal);
+    // The last token is the one on the disk: it still works after a restart, without a refresh.
+    let portal = open(22, Mode::Inline);
+    let unlocked = (0..1_000).any(|_| now(portal.account().unlock()).is_ok());
+    assert!(unlocked && now(portal.sync(None)).unwrap().complete);
+    assert_eq!(refreshes(&practice), 20);
+}
+
+#[test]
 fn a5_a_reused_token_ends_the_session_and_a_new_sign_in_continues() {
     let practice = Practice::demo(10);
     let phone = Phone::registered(&practice, 7);
@@ -264,9 +306,7 @@ fn a5_a_reused_token_ends_the_session_and_a_new_sign_in_continues() {
         let user = &users(phone.directory())[0];
         let key = lab::database_key(&lab::master_key(user, phone.vault.as_ref()));
         let database = lab::database(&user.join("portal.db"), &key).unwrap();
-        database
-            .query_row("SELECT refresh_token FROM session", [], |row| row.get::<_, String>(0))
-            .unwrap()
+        database.query_row("SELECT refresh_token FROM session", [], |row| row.get::<_, String>(0)).unwrap()
     };
     let refresh = |token: &str| {
         let form = format!("grant_type=refresh_token&refresh_token={token}&client_id=org.portal.phone");

@@ -9,7 +9,7 @@ use portal_core::messages::{Draft, ThreadFilter};
 use portal_core::runtime::Mode;
 use portal_core::{Portal, PortalError, Reason};
 use portal_tests::phone::{PASSWORD, Phone, Scratch, browse, now, registration};
-use portal_tests::practice::{ISSUER, Practice, locked};
+use portal_tests::practice::{ISSUER, Practice, TestVault, locked};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn a7_online_the_practice_is_told_and_keys_and_files_are_gone() {
 #[test]
 fn a7_offline_keys_go_at_once_and_the_practice_is_told_later_without_health_data() {
     let practice = Practice::demo(5);
-    let (vault, scratch) = (Arc::new(SpyVault::default()), Scratch::new());
+    let (vault, scratch) = (Arc::new(SpyVault::<TestVault>::default()), Scratch::new());
     let open = |seed| {
         let clock = practice.clock.clone();
         lab::open(practice.clone(), clock, vault.clone(), scratch.path(), seed, Mode::Inline).unwrap()
@@ -115,10 +115,9 @@ fn a7_offline_keys_go_at_once_and_the_practice_is_told_later_without_health_data
 #[test]
 fn a7_a_revocation_that_could_not_be_delivered_is_forgotten_after_a_day() {
     let practice = Practice::demo(5);
-    let (vault, scratch) = (Arc::new(SpyVault::default()), Scratch::new());
+    let (vault, scratch) = (Arc::new(SpyVault::<TestVault>::default()), Scratch::new());
     let clock = practice.clock.clone();
-    let portal =
-        lab::open(practice.clone(), clock, vault.clone(), scratch.path(), 4, Mode::Inline).unwrap();
+    let portal = lab::open(practice.clone(), clock, vault.clone(), scratch.path(), 4, Mode::Inline).unwrap();
     now(portal.account().register(registration(&practice))).unwrap();
     practice.set_online(false);
     now(portal.account().sign_out(Unsent::Keep)).unwrap();

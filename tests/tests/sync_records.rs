@@ -11,9 +11,14 @@ use serde_json::{Value, json};
 
 /// The next page has its changes edited on the way.
 fn alter(practice: &Practice, edit: impl Fn(&mut Vec<Value>) + Send + 'static) {
-    practice.next("GET /v1/sync", Mishap::Change(Box::new(move |response| edited(response, |page| {
-        edit(page["changes"].as_array_mut().unwrap());
-    }))));
+    practice.next(
+        "GET /v1/sync",
+        Mishap::Change(Box::new(move |response| {
+            edited(response, |page| {
+                edit(page["changes"].as_array_mut().unwrap());
+            })
+        })),
+    );
 }
 
 fn of<'a>(changes: &'a mut [Value], entity: &str) -> &'a mut Value {
@@ -21,7 +26,12 @@ fn of<'a>(changes: &'a mut [Value], entity: &str) -> &'a mut Value {
 }
 
 /// A reply of the practice arrives with its record edited.
-fn receive(phone: &Phone, thread: &str, text: &str, edit: impl Fn(&mut Value) + Send + 'static) -> SyncReport {
+fn receive(
+    phone: &Phone,
+    thread: &str,
+    text: &str,
+    edit: impl Fn(&mut Value) + Send + 'static,
+) -> SyncReport {
     reply(&phone.practice, thread, text);
     alter(&phone.practice, move |changes| edit(of(changes, "message")));
     sync(phone).unwrap()
@@ -34,10 +44,14 @@ fn i35_records_of_kinds_that_this_version_does_not_know_are_kept_and_shown_nowhe
     now(phone.portal.account().register(registration(&practice))).unwrap();
     alter(&practice, |changes| {
         assert!(changes.iter().any(|change| change["entity"] == "appointment"), "the demo has some");
-        changes.push(json!({"seq":"1","entity":"aura","id":"018f4c2e-7b1a-7c3d-9e4f-0123456789ab","ver":"1","op":"put",
-            "data":{"colour":"green"}}));
-        changes.push(json!({"seq":"2","entity":"aura","id":"018f4c2e-7b1a-7c3d-9e4f-0123456789ac","ver":"1","op":"del",
-            "why":"faded"}));
+        changes.push(
+            json!({"seq":"1","entity":"aura","id":"018f4c2e-7b1a-7c3d-9e4f-0123456789ab","ver":"1","op":"put",
+            "data":{"colour":"green"}}),
+        );
+        changes.push(
+            json!({"seq":"2","entity":"aura","id":"018f4c2e-7b1a-7c3d-9e4f-0123456789ac","ver":"1","op":"del",
+            "why":"faded"}),
+        );
     });
     let report = sync(&phone).unwrap();
     assert!(report.complete && report.quarantined == 0, "{report:?}");
@@ -64,7 +78,12 @@ fn i35_values_of_a_newer_version_are_shown_as_other() {
     let report = sync(&phone).unwrap();
     assert_eq!((report.complete, report.quarantined), (true, 0));
     let recipients = now(phone.portal.messages().recipients()).unwrap();
-    assert!(recipients.choices.iter().any(|choice| choice.person.as_ref().is_some_and(|person| person.role == Role::Other)));
+    assert!(
+        recipients
+            .choices
+            .iter()
+            .any(|choice| choice.person.as_ref().is_some_and(|person| person.role == Role::Other))
+    );
     assert!(recipients.choices.iter().any(|choice| choice.label == "Appointments and scheduling"));
     let count: usize = threads(&phone).iter().map(|listed| thread(&phone, &listed.id).messages.len()).sum();
     assert_eq!(count, 60);
@@ -102,7 +121,10 @@ fn one_bad_record_is_set_aside_and_counted_and_the_rest_arrives() {
         let report = sync(&phone).unwrap();
         assert!(report.complete, "{name}");
         // Changes without a readable name are kept in one place.
-        assert!(report.quarantined == before + 1 || (n == 11 && report.quarantined == before), "{name}: {report:?}");
+        assert!(
+            report.quarantined == before + 1 || (n == 11 && report.quarantined == before),
+            "{name}: {report:?}"
+        );
         let shown = thread(&phone, &thread_id).messages;
         assert_eq!(shown.last().unwrap().text, format!("good {n}"), "{name}");
         assert!(!shown.iter().any(|message| message.text == format!("spoilt {n}")), "{name}");
@@ -118,7 +140,8 @@ fn a_bad_record_on_the_first_of_several_pages_is_counted_too() {
     let phone = Phone::new(&practice, 74);
     now(phone.portal.account().register(registration(&practice))).unwrap();
     alter(&practice, |changes| {
-        let messages: Vec<&mut Value> = changes.iter_mut().filter(|change| change["entity"] == "message").collect();
+        let messages: Vec<&mut Value> =
+            changes.iter_mut().filter(|change| change["entity"] == "message").collect();
         for (n, change) in messages.into_iter().take(2).enumerate() {
             match n {
                 0 => drop(change.as_object_mut().unwrap().remove("data")),
@@ -152,7 +175,8 @@ fn a_later_good_version_of_a_bad_record_heals_it() {
     });
     let report = sync(&phone).unwrap();
     assert_eq!((report.complete, report.quarantined), (true, 0));
-    let texts: Vec<String> = thread(&phone, &thread_id).messages.into_iter().map(|message| message.text).collect();
+    let texts: Vec<String> =
+        thread(&phone, &thread_id).messages.into_iter().map(|message| message.text).collect();
     assert_eq!(texts[texts.len() - 2..], ["Mind the step", "It was repaired"]);
 }
 
@@ -191,13 +215,16 @@ fn a_record_ten_thousand_levels_deep_breaks_nothing_not_even_a_search() {
     let phone = Phone::registered(&practice, 78);
     let thread_id = open_thread(&phone);
     reply(&practice, &thread_id, "Deep 🌊");
-    practice.next("GET /v1/sync", Mishap::Change(Box::new(|response| {
-        let text = String::from_utf8(response.body().clone()).unwrap();
-        let deep = format!("\"deep\":{}{},\"body\":\"Deep", "[".repeat(10_000), "]".repeat(10_000));
-        let changed = text.replace("\"body\":\"Deep", &deep);
-        assert!(changed.len() > text.len());
-        response.map(|_| changed.into_bytes())
-    })));
+    practice.next(
+        "GET /v1/sync",
+        Mishap::Change(Box::new(|response| {
+            let text = String::from_utf8(response.body().clone()).unwrap();
+            let deep = format!("\"deep\":{}{},\"body\":\"Deep", "[".repeat(10_000), "]".repeat(10_000));
+            let changed = text.replace("\"body\":\"Deep", &deep);
+            assert!(changed.len() > text.len());
+            response.map(|_| changed.into_bytes())
+        })),
+    );
     assert!(sync(&phone).unwrap().complete);
     reply(&practice, &thread_id, "Shallow 🌊");
     sync(&phone).unwrap();

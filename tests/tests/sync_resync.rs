@@ -17,7 +17,13 @@ const OPS: &str = "POST /v1/ops";
 const FEED: &str = "GET /v1/sync";
 
 fn save_draft(phone: &Phone, thread: &str, text: &str) {
-    let draft = Draft { key: None, thread: Some(thread.into()), recipient: None, subject: String::new(), text: text.into() };
+    let draft = Draft {
+        key: None,
+        thread: Some(thread.into()),
+        recipient: None,
+        subject: String::new(),
+        text: text.into(),
+    };
     now(phone.portal.messages().save_draft(draft)).unwrap();
 }
 
@@ -56,7 +62,9 @@ fn i15_a_resync_touches_neither_outbox_nor_drafts_and_never_flickers() {
     });
     // The pull is refused with 410, then refills; no op leaves before it is complete. In the middle of
     // it everything is as before.
-    practice.set_rule(Some(Box::new(|request| (request.uri().path() == "/v1/ops").then(|| problem(410, "epoch_changed")))));
+    practice.set_rule(Some(Box::new(|request| {
+        (request.uri().path() == "/v1/ops").then(|| problem(410, "epoch_changed"))
+    })));
     let during = Arc::new(Mutex::new(None));
     let (portal, seen, asked) = (phone.portal.clone(), during.clone(), kept.clone());
     practice.next(FEED, Mishap::Change(Box::new(|response| response)));
@@ -88,7 +96,8 @@ fn i15_a_resync_touches_neither_outbox_nor_drafts_and_never_flickers() {
     let refused = entry(&phone);
     assert_eq!(refused.text, "Refused one");
     assert!(matches!(refused.state, OutboxState::Refused { reason: Reason::ThreadClosed, .. }));
-    let mut drafts: Vec<String> = now(phone.portal.messages().drafts()).unwrap().into_iter().map(|d| d.draft.text).collect();
+    let mut drafts: Vec<String> =
+        now(phone.portal.messages().drafts()).unwrap().into_iter().map(|d| d.draft.text).collect();
     drafts.sort();
     assert_eq!(drafts, ["A draft for a thread that goes", "A draft of a reply"]);
     let got = practice_has(&practice, &kept);
@@ -184,9 +193,12 @@ fn an_epoch_that_changes_between_two_pages_starts_over() {
     let (portal, seen) = (phone.portal.clone(), Arc::new(Mutex::new(None)));
     let during = seen.clone();
     practice.next(FEED, Mishap::First(Box::new(move |world| world.bump_epoch(None))));
-    practice.next(FEED, Mishap::First(Box::new(move |_| {
-        *locked(&during) = Some(serde_json::to_value(now(portal.home().view()).unwrap()).unwrap());
-    })));
+    practice.next(
+        FEED,
+        Mishap::First(Box::new(move |_| {
+            *locked(&during) = Some(serde_json::to_value(now(portal.home().view()).unwrap()).unwrap());
+        })),
+    );
     assert!(sync(&phone).unwrap().complete);
     assert_eq!(locked(&seen).take().expect("a page of the new epoch"), before["home"]);
     assert_eq!(thread(&phone, &thread_id).messages.last().unwrap().text, "many 599");
@@ -206,7 +218,10 @@ fn i13_what_the_practice_takes_back_is_gone_everywhere() {
     sync(&phone).unwrap();
     let view = thread(&phone, &thread_id);
     assert!(!view.messages.iter().any(|message| message.text.contains("Zeppelin")));
-    assert_eq!((view.messages.last().unwrap().text.as_str(), view.thread.unread), ("Please ignore it", unread + 1));
+    assert_eq!(
+        (view.messages.last().unwrap().text.as_str(), view.thread.unread),
+        ("Please ignore it", unread + 1)
+    );
     assert!(now(phone.portal.messages().search("Zeppelin".into(), 10)).unwrap().is_empty());
     assert!(!now(phone.portal.messages().print(thread_id.clone())).unwrap().text.contains("Zeppelin"));
 

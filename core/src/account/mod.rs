@@ -205,11 +205,13 @@ async fn register(session: &Arc<Session>, registration: Registration) -> Result<
     if last_name.trim().is_empty() || last_name.chars().count() > 200 {
         return Err(PortalError::refused_field(Reason::Malformed, "last_name"));
     }
-    let date_is_whole = date_of_birth.len() == 10 && date_of_birth.parse::<chrono::NaiveDate>().is_ok();
+    // Written back, since the parser also takes signs, spaces and missing zeros.
+    let date = date_of_birth.parse::<chrono::NaiveDate>();
+    let date_is_whole = date_of_birth.len() == 10 && date.is_ok_and(|date| date.to_string() == date_of_birth);
     if !date_is_whole {
         return Err(PortalError::refused_field(Reason::Malformed, "date_of_birth"));
     }
-    let pending = pending(session).await?;
+    let pending = pending(session, None).await?;
     #[derive(serde::Serialize)]
     struct Request<'a> {
         token: &'a str,
@@ -255,7 +257,8 @@ async fn register(session: &Arc<Session>, registration: Registration) -> Result<
 }
 
 async fn begin(session: &Arc<Session>) -> Result<String, PortalError> {
-    let pending = pending(session).await?;
+    let known = session.install().current().map(|account| account.install_id);
+    let pending = pending(session, known).await?;
     let url = oauth::authorize_url(&session.config, &pending)?;
     session.install().update(|content| content.pending = Some(pending))?;
     session.changes.emit(&Change::Session);
@@ -292,12 +295,11 @@ async fn admit(session: &Arc<Session>, tokens: oauth::Tokens, pending: PendingSi
 }
 
 /// What one sign-in needs. The install id of whoever was signed in here last is kept while they may
-/// sign in again, so that their counters go on.
-async fn pending(session: &Arc<Session>) -> Result<PendingSignIn, PortalError> {
+/// sign in again, so that their counters go on; whoever registers is somebody else.
+async fn pending(session: &Arc<Session>, known: Option<String>) -> Result<PendingSignIn, PortalError> {
     session.deliver_revocations().await;
     let endpoints = oauth::discover(&session.ports, &session.config).await?;
     keep_card(session).await;
-    let known = session.install().current().map(|account| account.install_id);
     let entropy = session.ports.entropy.as_ref();
     Ok(PendingSignIn {
         state: oauth::random_token(entropy),

@@ -368,7 +368,7 @@ impl Messages {
         let saved = key.clone();
         let saved_at = self.session.ports.clock.wall();
         self.write_quietly(move |tx| {
-            if draft.text.is_empty() && draft.subject.is_empty() {
+            if draft.text.is_empty() && draft.subject.is_empty() && draft.recipient.is_none() {
                 return rows::remove_draft(tx, &saved);
             }
             let recipient = draft.recipient.map(|recipient| match recipient {

@@ -1,13 +1,17 @@
 //! Words for full-text search: the same function over what is indexed and what is asked.
 
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 /// Compatibility-normalised text in which every character of a script without spaces stands alone,
 /// so that FTS5's tokenizer finds it. Case and accents are folded by the tokenizer.
 pub(super) fn indexed(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
-    for c in text.nfkc() {
-        if stands_alone(c) {
+    for c in text.nfkc().filter(|c| !is_silent(*c)) {
+        if c.is_control() {
+            // A NUL would end the query for SQLite.
+            out.push(' ');
+        } else if stands_alone(c) {
             out.push(' ');
             out.push(c);
             out.push(' ');
@@ -37,7 +41,7 @@ pub(super) fn matches(text: &str, asked: &str) -> bool {
 
 /// Case and accents folded, as the index does.
 fn folded(text: &str) -> String {
-    let bare = text.nfkd().filter(|c| !unicode_normalization::char::is_combining_mark(*c));
+    let bare = text.nfkd().filter(|c| !is_combining_mark(*c) && !is_silent(*c));
     caseless::default_case_fold_str(&bare.collect::<String>())
 }
 
@@ -63,6 +67,12 @@ pub(super) fn excerpt(text: &str, asked: &str) -> String {
         out.push('…');
     }
     out
+}
+
+/// What Arabic and Hebrew may leave out: marks of vowels, and the line that only stretches a word.
+/// The tokenizer would take them for the ends of words.
+fn is_silent(c: char) -> bool {
+    c == '\u{640}' || (('\u{590}'..='\u{8ff}').contains(&c) && is_combining_mark(c))
 }
 
 /// Scripts that write no spaces between words: Thai to Myanmar, kana, and Han with its extensions.

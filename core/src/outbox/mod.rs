@@ -154,6 +154,8 @@ impl Outbox {
                         }
                     })
                     .await?;
+                // Somebody looks at the outbox and wants it sent: the backoff is over.
+                driver.hurry();
                 session.changes.emit(&Change::Messages { thread: None });
                 Ok(())
             })

@@ -393,3 +393,6 @@ pub(crate) fn random_name(ports: &Ports) -> String {
     ports.entropy.fill(&mut bytes);
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests;

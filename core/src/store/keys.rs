@@ -16,12 +16,16 @@ const FILE: &str = "master.key";
 /// context and master key: wrong bytes are known before they come near the database.
 const VERSION: u8 = 1;
 
+/// 32 bytes that stay in one place until they are erased: an array would leave a copy on the stack
+/// of every function that it is handed through.
+type Key = Secret<Box<[u8]>>;
+
 /// 32 random bytes from which all keys of one user on one install are derived.
-pub(crate) struct MasterKey(Secret<[u8; 32]>);
+pub(crate) struct MasterKey(Key);
 
 /// The raw key of the database file.
 #[derive(Clone)]
-pub(crate) struct DatabaseKey(Secret<[u8; 32]>);
+pub(crate) struct DatabaseKey(Key);
 
 /// What the key belongs to: SHA-256 of issuer, subject and install. A wrapped key that was copied
 /// from another account or install is refused.
@@ -37,7 +41,7 @@ pub(crate) fn context(issuer: &str, subject: &str, install: &str) -> [u8; 32] {
 }
 
 /// Binds a key to what it belongs to.
-fn seal(context: &[u8; 32], key: &[u8; 32]) -> [u8; 32] {
+fn seal(context: &[u8; 32], key: &[u8]) -> [u8; 32] {
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(context);
     hash.update(key);
@@ -56,14 +60,16 @@ impl MasterKey {
         entropy: &dyn Entropy,
     ) -> Result<Self, PortalError> {
         vault.create(alias.to_owned(), KeyPolicy::PersonPresent).map_err(vault_error)?;
-        let mut key = Zeroizing::new([0u8; 32]);
-        entropy.fill(key.as_mut());
-        let mut plain = Zeroizing::new(vec![VERSION]);
-        plain.extend_from_slice(&seal(context, &key));
-        plain.extend_from_slice(key.as_ref());
+        let mut key = vec![0u8; 32].into_boxed_slice();
+        entropy.fill(&mut key);
+        let key = Secret::new(key);
+        let mut plain = Zeroizing::new(Vec::with_capacity(65));
+        plain.push(VERSION);
+        plain.extend_from_slice(&seal(context, key.expose()));
+        plain.extend_from_slice(key.expose());
         let wrapped = vault.wrap(alias.to_owned(), plain.to_vec()).map_err(vault_error)?;
         super::files::replace(&directory.join(FILE), &wrapped)?;
-        Ok(Self(Secret::new(*key)))
+        Ok(Self(key))
     }
 
     /// Asks the hardware for the key. Only key material opens anything: there is no boolean.
@@ -76,11 +82,10 @@ impl MasterKey {
         let wrong = || PortalError::locked(Reason::WrongKey);
         let (version, rest) = plain.split_first().ok_or_else(wrong)?;
         let (found, key) = rest.split_at_checked(32).ok_or_else(wrong)?;
-        let key = Zeroizing::new(<[u8; 32]>::try_from(key).map_err(|_| wrong())?);
-        if *version != VERSION || found != seal(context, &key) {
+        if *version != VERSION || key.len() != 32 || found != seal(context, key) {
             return Err(wrong());
         }
-        Ok(Self(Secret::new(*key)))
+        Ok(Self(Secret::new(key.into())))
     }
 
     /// Whether this directory has a wrapped key at all.
@@ -92,14 +97,14 @@ impl MasterKey {
         DatabaseKey(self.derive(b"db/v1"))
     }
 
-    fn derive(&self, purpose: &'static [u8]) -> Secret<[u8; 32]> {
-        let mut out = Zeroizing::new([0u8; 32]);
+    fn derive(&self, purpose: &'static [u8]) -> Key {
+        let mut out = vec![0u8; 32].into_boxed_slice();
         let prk = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(self.0.expose());
         // 32 bytes are far below HKDF's bound, so neither step can fail.
         if let Ok(okm) = prk.expand(&[purpose], hkdf::HKDF_SHA256) {
-            let _ = okm.fill(out.as_mut());
+            let _ = okm.fill(&mut out);
         }
-        Secret::new(*out)
+        Secret::new(out)
     }
 }
 
@@ -108,7 +113,7 @@ impl DatabaseKey {
     pub(crate) fn pragma(&self) -> Zeroizing<String> {
         let mut sql = Zeroizing::new(String::with_capacity(96));
         sql.push_str("PRAGMA key = \"x'");
-        for byte in self.0.expose() {
+        for byte in self.0.expose().iter() {
             let _ = write!(sql, "{byte:02x}");
         }
         sql.push_str("'\";");

@@ -49,6 +49,7 @@ fn s2_the_connection_recipe_is_in_force() {
     for (name, expected) in [
         ("cipher_memory_security", "1"),
         ("cipher_hmac_algorithm", "HMAC_SHA256"),
+        ("cipher_page_size", "16384"),
         ("cipher_provider", "openssl"),
         ("journal_mode", "wal"),
         ("synchronous", "2"),

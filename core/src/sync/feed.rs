@@ -138,7 +138,8 @@ pub(crate) fn take(
 ) -> Result<Taken, PortalError> {
     let bad = || PortalError::offline(Reason::BadAnswer);
     let place = place(tx)?;
-    if page.from != asked_from || place.from != asked_from || page.next.is_empty() || page.epoch.is_empty() {
+    let leads_nowhere = page.next.is_empty() || (page.has_more && page.next == page.from);
+    if page.from != asked_from || place.from != asked_from || leads_nowhere || page.epoch.is_empty() {
         return Err(bad());
     }
     let begun: Option<(String, i64)> = tx

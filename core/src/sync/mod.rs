@@ -18,10 +18,12 @@ use crate::store::{Store, files};
 use crate::values::{Id, Millis, rfc3339_option};
 use engine::{Engine, Heard, Step, Trigger, Work};
 use feed::Kind;
+use futures_util::future::select;
 use http::{Method, StatusCode};
 use outbox::{NewOp, OpRow};
 use rusqlite::Transaction;
 use serde_json::value::RawValue;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -62,6 +64,28 @@ pub(crate) struct Driver {
     lock: Mutex<Option<std::fs::File>>,
     /// A background loop is alive.
     running: AtomicBool,
+    /// Wakes it from waiting: what is new may go at once although something else has to wait.
+    wake: Arc<tokio::sync::Notify>,
+}
+
+/// Gives the lock back however a run ends, be it by a panic.
+struct Held<'a>(&'a Driver);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.unlock();
+    }
+}
+
+/// Tells that the background loop is gone when a panic ended it.
+struct Alive(Weak<Driver>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if let Some(driver) = self.0.upgrade().filter(|_| std::thread::panicking()) {
+            driver.running.store(false, Ordering::SeqCst);
+        }
+    }
 }
 
 /// Work to do once the base moved.
@@ -81,6 +105,7 @@ impl Driver {
             turn: tokio::sync::Mutex::new(()),
             lock: Mutex::new(None),
             running: AtomicBool::new(false),
+            wake: Arc::default(),
         }
     }
 
@@ -109,14 +134,26 @@ impl Driver {
 
     /// Something was written: sync in the background when the backoff allows.
     pub(crate) fn nudge(self: &Arc<Self>) {
-        self.engine().trigger(Trigger::Wrote);
-        if !self.running.swap(true, Ordering::SeqCst) {
+        self.start(Trigger::Wrote);
+    }
+
+    /// A person wants it now: sync in the background, whatever the backoff says.
+    pub(crate) fn hurry(self: &Arc<Self>) {
+        self.start(Trigger::Asked);
+    }
+
+    fn start(self: &Arc<Self>, trigger: Trigger) {
+        self.engine().trigger(trigger);
+        if self.running.swap(true, Ordering::SeqCst) {
+            self.wake.notify_one();
+        } else {
             self.session.mode.background(Self::keep_trying(Arc::downgrade(self), self.session.ports.clock.clone()));
         }
     }
 
     /// The one background loop: syncs, and goes on while something waits to be sent.
     async fn keep_trying(driver: Weak<Self>, clock: Arc<dyn Clock>) {
+        let _alive = Alive(driver.clone());
         while let Some(driver) = driver.upgrade() {
             let wait = match driver.run(None).await {
                 Ok(_) | Err(PortalError::Offline { .. }) => driver.retry_in().await,
@@ -132,8 +169,9 @@ impl Driver {
                 }
                 return;
             };
+            let wake = driver.wake.clone();
             drop(driver);
-            clock.sleep(wait).await;
+            select(clock.sleep(wait), pin!(wake.notified())).await;
         }
     }
 
@@ -167,8 +205,9 @@ impl Driver {
         let _turn = self.turn.lock().await;
         let store = self.session.store()?;
         self.take_lock()?;
+        let held = Held(self);
         let result = self.run_locked(&store, deadline).await;
-        self.unlock();
+        drop(held);
         // Locked in the middle: say so, and not that a file is closed.
         result.map_err(|error| match error {
             PortalError::Storage { reason: Reason::Suspended } => self.session.store().err().unwrap_or(error),
@@ -241,7 +280,11 @@ impl Driver {
 
     /// Gives the lock back, also while a request is under way: its answer will find the file closed.
     pub(crate) fn unlock(&self) {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(file) = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Said aloud: a process that was forked meanwhile holds a copy of the file, and closing
+            // ours alone would leave it locked.
+            let _ = file.unlock();
+        }
     }
 
     async fn adopt_install(&self, store: &Store) -> Result<(), PortalError> {
@@ -460,3 +503,5 @@ fn body(epoch: &str, sent: &[OpRow]) -> Result<Vec<u8>, PortalError> {
 
 #[cfg(test)]
 mod guard_tests;
+#[cfg(test)]
+mod tests;
