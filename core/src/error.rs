@@ -224,8 +224,6 @@ reasons! {
     SignInDenied = "sign_in_denied",
     /// The code was refused: begin again.
     CodeRefused = "code_refused",
-    /// Another person signed in than the one whose records are locked here.
-    OtherPerson = "other_person",
     // Registration
     /// The link is not an invitation of this practice.
     InvitationMalformed = "invitation_malformed",

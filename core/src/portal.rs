@@ -141,14 +141,15 @@ impl Portal {
 
     /// Opens the files again after [`Portal::suspend`].
     pub async fn resume(&self) -> Result<(), PortalError> {
-        let session = self.session.clone();
+        let (session, driver) = (self.session.clone(), self.driver.clone());
         self.session
             .mode
             .run(async move {
-                match session.store() {
-                    Ok(store) => store.resume().await,
-                    Err(_) => Ok(()),
+                if let Ok(store) = session.store() {
+                    store.resume().await?;
+                    driver.nudge();
                 }
+                Ok(())
             })
             .await
     }
@@ -167,13 +168,21 @@ impl Portal {
         let session = Arc::new(Session::open(config, ports, mode)?);
         let driver = Arc::new(Driver::new(session.clone(), KINDS.to_vec(), |session| Box::pin(people::apply_policy(session))));
         Ok(Arc::new(Self {
-            account: Arc::new(Account::new(session.clone())),
+            account: Arc::new(Account::new(session.clone(), driver.clone())),
             home: Arc::new(Home::new(session.clone())),
             messages: Arc::new(Messages::new(session.clone(), driver.clone())),
             outbox: Arc::new(Outbox::new(session.clone(), driver.clone())),
             session,
             driver,
         }))
+    }
+}
+
+impl Drop for Portal {
+    /// A sync that is under way ends at its next step, and whoever opens the same records next does
+    /// not find them in use.
+    fn drop(&mut self) {
+        self.driver.unlock();
     }
 }
 

@@ -113,11 +113,6 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("issuer_mismatch", "The answer comes from somebody else than this practice.", BEGIN_AGAIN),
     ("sign_in_denied", "The sign-in was ended on the practice's page.", BEGIN_AGAIN),
     ("code_refused", "The practice did not accept the answer any more.", BEGIN_AGAIN),
-    (
-        "other_person",
-        "Another person signed in than the one whose records are here.",
-        "Sign out first: portal sign-out (or use another folder with --data)",
-    ),
     // Registration
     (
         "invitation_malformed",

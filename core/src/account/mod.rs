@@ -13,10 +13,10 @@ use crate::session::api::{self, Call, Failure};
 use crate::session::install::PendingSignIn;
 use crate::session::oauth;
 use crate::session::state::State;
-use crate::store::Store;
-use crate::sync::outbox;
+use crate::sync::{Driver, outbox};
 use crate::values::{Secret, private_debug};
 use http::Method;
+use rusqlite::Connection;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -24,6 +24,7 @@ use zeroize::Zeroizing;
 #[derive(uniffi::Object)]
 pub struct Account {
     session: Arc<Session>,
+    driver: Arc<Driver>,
 }
 
 /// Where the session stands.
@@ -105,8 +106,7 @@ impl Account {
     /// `malformed`; `Offline`. After `Offline` the same call may be made again; if it then says
     /// `invitation_used`, the first one had arrived: sign in.
     pub async fn register(&self, registration: Registration) -> Result<(), PortalError> {
-        let session = self.session.clone();
-        self.session.mode.run(async move { register(&session, registration).await }).await
+        self.enter(|session| async move { register(&session, registration).await }).await
     }
 
     /// Begins a sign-in and gives the URL for the system browser. One sign-in is pending at a time:
@@ -126,12 +126,12 @@ impl Account {
     /// (these leave the pending sign-in as it is), `sign_in_denied` or `code_refused` (these end it);
     /// `Offline`; `Locked` when the device's key store refuses; `SignedOut { access_revoked }`.
     pub async fn sign_in_finish(&self, redirect: String) -> Result<(), PortalError> {
-        let session = self.session.clone();
-        self.session.mode.run(async move { finish(&session, &redirect).await }).await
+        self.enter(|session| async move { finish(&session, &redirect).await }).await
     }
 
     /// Signs out: keys and records go at once, with or without network. Without network the
-    /// revocation is kept, sealed and without health data, and delivered later.
+    /// revocation is kept, sealed and without health data, and delivered later, for a day at most;
+    /// while locked the tokens cannot be read, and the practice's server ends them by itself.
     ///
     /// # Errors
     /// `Refused { unsent_work }` with [`Unsent::Keep`] while something is unsent; `Locked` with
@@ -157,12 +157,7 @@ impl Account {
     /// again. `SignedOut { vault_key_gone }`: the key was invalidated, so the records are gone; sign
     /// in again. `Storage { damaged }`: the file was set aside; sign in again.
     pub async fn unlock(&self) -> Result<(), PortalError> {
-        let session = self.session.clone();
-        self.session.mode.run(async move {
-            session.unlock().await?;
-            apply_policy(session).await;
-            Ok(())
-        }).await
+        self.enter(|session| async move { session.unlock().await }).await
     }
 
     /// Tells that the person touched the app: the idle time starts again.
@@ -188,13 +183,31 @@ impl Account {
     /// next start. `SignedOut` when nobody's records are here.
     pub async fn wipe(&self) -> Result<(), PortalError> {
         let session = self.session.clone();
-        self.session.mode.run(async move { session.leave(Reason::NotSignedIn).await }).await
+        self.session.mode.run(async move { session.leave(true, |_| Ok(())).await }).await
     }
 }
 
 impl Account {
-    pub(crate) fn new(session: Arc<Session>) -> Self {
-        Self { session }
+    pub(crate) fn new(session: Arc<Session>, driver: Arc<Driver>) -> Self {
+        Self { session, driver }
+    }
+
+    /// Runs what opens records, to its end; then what waited leaves, and what is new comes.
+    async fn enter<F>(&self, work: impl FnOnce(Arc<Session>) -> F) -> Result<(), PortalError>
+    where
+        F: Future<Output = Result<(), PortalError>> + Send + 'static,
+    {
+        let (session, driver) = (self.session.clone(), self.driver.clone());
+        let work = work(session.clone());
+        self.session
+            .mode
+            .run(async move {
+                work.await?;
+                apply_policy(session).await;
+                driver.nudge();
+                Ok(())
+            })
+            .await
     }
 }
 
@@ -236,6 +249,7 @@ async fn register(session: &Arc<Session>, registration: Registration) -> Result<
         install_id: &pending.install_id,
     });
     let body = body.map_err(|_| PortalError::bug(Reason::Impossible))?;
+    drop(password);
     let url = session.config.url("/v1/registrations")?;
     let response = api::send(&session.ports, Call { method: Method::POST, url, token: None, json: Some(body) }).await;
     let response = response.map_err(|failure| match failure {
@@ -253,7 +267,7 @@ async fn register(session: &Arc<Session>, registration: Registration) -> Result<
     }
     let code = Secret::new(registered.code);
     let tokens = oauth::redeem(&session.ports, &session.config, pending.clone(), code.expose()).await?;
-    admit(session, tokens, pending).await
+    session.admit(tokens, pending).await
 }
 
 async fn begin(session: &Arc<Session>) -> Result<String, PortalError> {
@@ -266,8 +280,8 @@ async fn begin(session: &Arc<Session>) -> Result<String, PortalError> {
 }
 
 async fn finish(session: &Arc<Session>, redirect: &str) -> Result<(), PortalError> {
-    let pending = session.install().content().pending.clone();
-    let pending = pending.ok_or_else(|| PortalError::refused(Reason::NoPendingSignIn))?;
+    let none = || PortalError::refused(Reason::NoPendingSignIn);
+    let pending = session.install().content().pending.clone().ok_or_else(none)?;
     let answer = redirect::parse(
         redirect,
         &redirect::Expected {
@@ -276,22 +290,18 @@ async fn finish(session: &Arc<Session>, redirect: &str) -> Result<(), PortalErro
             issuer: &session.config.issuer,
         },
     )?;
-    // It was ours: whatever comes now, this state works once.
-    session.install().update(|content| content.pending = None)?;
+    // It was ours: whatever comes now, this state works once, also when the address comes twice.
+    let mut taken = None;
+    session.install().update(|content| taken = content.pending.take_if(|waiting| waiting.state == pending.state))?;
+    let pending = taken.ok_or_else(none)?;
     session.changes.emit(&Change::Session);
     match answer {
         redirect::Answer::Denied => Err(PortalError::refused(Reason::SignInDenied)),
         redirect::Answer::Code(code) => {
             let tokens = oauth::redeem(&session.ports, &session.config, pending.clone(), code.expose()).await?;
-            admit(session, tokens, pending).await
+            session.admit(tokens, pending).await
         }
     }
-}
-
-async fn admit(session: &Arc<Session>, tokens: oauth::Tokens, pending: PendingSignIn) -> Result<(), PortalError> {
-    session.admit(tokens, pending).await?;
-    apply_policy(session.clone()).await;
-    Ok(())
 }
 
 /// What one sign-in needs. The install id of whoever was signed in here last is kept while they may
@@ -320,18 +330,20 @@ async fn keep_card(session: &Arc<Session>) {
 }
 
 async fn sign_out(session: &Arc<Session>, unsent: Unsent) -> Result<(), PortalError> {
-    if unsent == Unsent::Keep {
-        let store: Arc<Store> = session.store()?;
-        let work = store
-            .read(|c| {
-                let drafts: i64 = c.query_row("SELECT count(*) FROM draft", [], |row| row.get(0))?;
-                let (waiting, refused) = outbox::counts(c)?;
-                Ok(waiting + refused + drafts.unsigned_abs())
-            })
-            .await?;
-        if work > 0 {
-            return Err(PortalError::refused(Reason::UnsentWork));
+    match unsent {
+        Unsent::Discard => session.leave(true, |_| Ok(())).await,
+        Unsent::Keep => {
+            // While locked nobody can look, so nobody can say that nothing is lost.
+            session.store()?;
+            session.leave(false, nothing_unsent).await
         }
     }
-    session.leave(Reason::NotSignedIn).await
+}
+
+fn nothing_unsent(c: &Connection) -> Result<(), PortalError> {
+    let drafts: i64 = c.query_row("SELECT count(*) FROM draft", [], |row| row.get(0))?;
+    match (outbox::counts(c)?, drafts) {
+        ((0, 0), 0) => Ok(()),
+        _ => Err(PortalError::refused(Reason::UnsentWork)),
+    }
 }

@@ -16,11 +16,15 @@ use crate::ports::{Files, Ports};
 use crate::runtime::Mode;
 use crate::store::{self, MasterKey, Store};
 use crate::values::{Millis, Secret};
+use futures_util::future::select;
 use install::{Account, Install, PendingSignIn};
 use oauth::Tokens;
 use state::{Activity, Event, LockRule, State};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use url::Url;
 
 /// The checked configuration.
@@ -54,6 +58,11 @@ pub(crate) struct Session {
     server_clock: Mutex<Option<(Millis, u64)>>,
     /// One refresh for any number of 401s.
     flight: tokio::sync::Mutex<()>,
+    /// Rotated tokens that the file could not take because it was closed meanwhile.
+    unsaved: Mutex<Option<(String, Tokens)>>,
+    /// The time of the automatic lock moved.
+    due_moved: Arc<tokio::sync::Notify>,
+    watching: AtomicBool,
     /// One sign-in, unlock, lock or sign-out at a time.
     door: tokio::sync::Mutex<()>,
 }
@@ -93,6 +102,9 @@ impl Session {
             now: Mutex::new(Now { state, user: None, activity, rule: LockRule::default() }),
             server_clock: Mutex::new(None),
             flight: tokio::sync::Mutex::new(()),
+            unsaved: Mutex::new(None),
+            due_moved: Arc::default(),
+            watching: AtomicBool::new(false),
             door: tokio::sync::Mutex::new(()),
         })
     }
@@ -122,6 +134,7 @@ impl Session {
 
     pub(crate) fn background(&self) {
         self.now().activity.background(self.ports.clock.boot());
+        self.due_moved.notify_one();
     }
 
     /// Back in front; locks at once when the time away was too long.
@@ -152,34 +165,44 @@ impl Session {
 
     pub(crate) fn set_lock_rule(&self, rule: LockRule) {
         self.now().rule = rule;
+        self.due_moved.notify_one();
     }
 
     fn lock_if_due(&self) {
-        let mut now = self.now();
+        let now = self.now();
         let (due, reason) = now.activity.due(now.rule);
         if now.user.is_some() && self.ports.clock.boot() >= due {
-            self.close(&mut now, Event::Locked(reason));
+            self.leave_records(now, Event::Locked(reason));
+            log::event(log::Event::Locked, None, 0u64);
         }
     }
 
-    /// Forgets the key and the tokens and closes the file.
-    fn close(&self, now: &mut Now, event: Event) {
-        if let Some(user) = now.user.take() {
-            user.store.close();
-        }
+    /// Forgets the tokens and closes the file for good. The file's thread is waited for elsewhere, so
+    /// that a caller on a screen's thread is not held up.
+    fn leave_records(&self, mut now: MutexGuard<'_, Now>, event: Event) {
+        let user = now.user.take();
         now.state = now.state.clone().after(event);
-        log::event(log::Event::Locked, None, 0u64);
+        drop(now);
+        if let Some(user) = user {
+            user.store.close();
+            self.mode.background(async move { drop(user) });
+        }
         self.changes.emit(&Change::Session);
         self.changes.emit(&Change::Everything);
     }
 
-    /// Locks now; returns when no file is open any more.
+    /// Locks now; returns when the key has left memory and no file is open any more.
     pub(crate) async fn lock(&self, reason: Reason) -> Result<(), PortalError> {
         let _door = self.door.lock().await;
         let store = self.now().user.as_ref().map(|user| user.store.clone());
         if let Some(store) = store {
-            store.suspend().await?;
-            self.close(&mut self.now(), Event::Locked(reason));
+            // A suspended store has nothing open; the key goes all the same.
+            match store.end_if(|_| Ok(())).await {
+                Ok(()) | Err(PortalError::Storage { reason: Reason::Suspended }) => {}
+                Err(error) => return Err(error),
+            }
+            self.leave_records(self.now(), Event::Locked(reason));
+            log::event(log::Event::Locked, None, 0u64);
         }
         Ok(())
     }
@@ -220,13 +243,7 @@ impl Session {
         let open = self.now().user.clone().filter(|user| user.account.directory == account.directory);
         let store = match open {
             Some(user) => user.store,
-            None => {
-                let store = self.open_or_make_records(&account).await?;
-                if let Some(other) = self.now().user.take() {
-                    other.store.close();
-                }
-                Arc::new(store)
-            }
+            None => Arc::new(self.open_or_make_records(&account).await?),
         };
         let access = tokens.access.clone();
         store.write(move |tx| tokens::save(tx, &tokens)).await?;
@@ -278,6 +295,7 @@ impl Session {
         let from = directory.clone();
         let key = self.mode.blocking(move || MasterKey::open(&from, &alias, &context, vault.as_ref())).await?;
         let store = self.open_store(&directory, &key).await?;
+        self.save_unsaved(&store, &account.directory).await?;
         // Read here, where a file that is found damaged can still be set aside.
         let session = store.read(tokens::load).await?;
         Ok((store, session))
@@ -313,12 +331,15 @@ impl Session {
 
     /// Destroys one person's key, then the records, then what the install knows of them.
     pub(crate) fn destroy(&self, account: &Account, reason: Reason) -> Result<(), PortalError> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(directory, _)| *directory == account.directory);
         let mut now = self.now();
-        if let Some(user) = now.user.take_if(|user| user.account.directory == account.directory) {
-            user.store.close();
-        }
+        let user = now.user.take_if(|user| user.account.directory == account.directory);
         now.state = now.state.clone().after(Event::Destroyed(reason));
         drop(now);
+        if let Some(user) = user {
+            user.store.close();
+            self.mode.background(async move { drop(user) });
+        }
         install::wipe(&self.root, &account.directory, self.ports.vault.as_ref())?;
         self.install().update(|content| {
             content.accounts.retain(|known| known.directory != account.directory);
@@ -332,10 +353,14 @@ impl Session {
 
     fn enter(self: &Arc<Self>, user: User, event: Event) {
         let mut now = self.now();
-        now.user = Some(user);
+        // Whoever was open before stays open until here, so that a failed sign-in changes nothing.
+        let before = now.user.replace(user.clone()).filter(|before| !Arc::ptr_eq(&before.store, &user.store));
         now.activity = Activity::unlocked(self.ports.clock.boot());
         now.state = now.state.clone().after(event);
         drop(now);
+        if let Some(before) = before {
+            before.store.close();
+        }
         self.watch_the_clock();
         self.changes.emit(&Change::Session);
         self.changes.emit(&Change::Everything);
@@ -343,13 +368,23 @@ impl Session {
 
     /// Locks on time even if nobody asks; asleep in between, so an idle portal makes no call.
     fn watch_the_clock(self: &Arc<Self>) {
-        let (weak, clock) = (Arc::downgrade(self), self.ports.clock.clone());
+        if self.watching.swap(true, Ordering::SeqCst) {
+            return self.due_moved.notify_one();
+        }
+        let (weak, clock, moved) = (Arc::downgrade(self), self.ports.clock.clone(), self.due_moved.clone());
         self.mode.background(async move {
-            while let Some(wait) = weak.upgrade().and_then(|session| session.lock_in()) {
-                clock.sleep(std::time::Duration::from_millis(wait + 1)).await;
-                if let Some(session) = weak.upgrade() {
-                    session.lock_if_due();
-                }
+            while let Some(session) = weak.upgrade() {
+                session.lock_if_due();
+                let Some(wait) = session.lock_in() else {
+                    session.watching.store(false, Ordering::SeqCst);
+                    // Somebody who unlocked since the last look found a watcher, and it was this one.
+                    if session.lock_in().is_none() || session.watching.swap(true, Ordering::SeqCst) {
+                        return;
+                    }
+                    continue;
+                };
+                drop(session);
+                select(clock.sleep(Duration::from_millis(wait + 1)), pin!(moved.notified())).await;
             }
         });
     }

@@ -29,6 +29,7 @@ const MAX_BODY: usize = 64 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a person gets at a sign-in.
+#[derive(Clone)]
 pub(crate) struct Tokens {
     pub(crate) subject: String,
     pub(crate) login_id: String,

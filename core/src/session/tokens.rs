@@ -5,7 +5,7 @@ use super::api::{self, Call, Failure};
 use super::install::Tombstone;
 use super::oauth::{self, Tokens};
 use super::state::Event;
-use super::{Session, State};
+use super::{Session, State, User, install};
 use crate::error::{PortalError, Reason};
 use crate::log;
 use crate::ports::TransportError;
@@ -13,8 +13,14 @@ use crate::store::Store;
 use crate::values::Secret;
 use http::{Method, Response};
 use rusqlite::{Connection, OptionalExtension, Transaction};
-use std::sync::Arc;
+use futures_util::future::select;
+use std::pin::pin;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 use url::Url;
+
+/// How long a sign-out waits for the server to hear of it.
+const SHORT_TRY: Duration = Duration::from_secs(2);
 
 /// The stored session.
 pub(super) struct Row {
@@ -45,19 +51,29 @@ pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens) -> Result<(), PortalEr
 }
 
 impl Session {
-    /// Sends one request as the signed-in client. A 401 refreshes once and asks once more.
-    pub(crate) async fn authorized(&self, method: Method, url: Url, json: Option<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
-        let access = self.access().ok_or(Failure::Unauthorized)?;
+    /// Sends one request as the client whose open records `who` is: nobody else's token is ever used
+    /// for it. A 401 refreshes once and asks once more.
+    pub(crate) async fn authorized(
+        &self,
+        who: &Arc<Store>,
+        method: Method,
+        url: Url,
+        json: Option<Vec<u8>>,
+    ) -> Result<Response<Vec<u8>>, Failure> {
+        if !matches!(self.state(), State::Active) {
+            return Err(self.store().err().map_or(Failure::Unauthorized, Failure::Local));
+        }
+        let access = self.user_of(who)?.access;
         let call = |token| Call { method: method.clone(), url: url.clone(), token: Some(token), json: json.clone() };
         let answer = match api::send(&self.ports, call(&access)).await {
             Err(Failure::Unauthorized) => {
-                let fresh = self.refresh(&access).await?;
+                let fresh = self.refresh(who, &access).await?;
                 api::send(&self.ports, call(&fresh)).await
             }
             answer => answer,
         };
         match answer {
-            Err(Failure::Revoked) => self.revoked(),
+            Err(Failure::Revoked) => self.revoked(who),
             Err(Failure::Unauthorized) => Err(Failure::Later { reason: Reason::ServerError, wait: None }),
             Ok(response) => {
                 if let Some(time) = api::server_time(&response) {
@@ -69,21 +85,22 @@ impl Session {
         }
     }
 
-    fn access(&self) -> Option<Secret<String>> {
-        let now = self.now();
-        matches!(now.state, State::Active).then(|| now.user.as_ref().map(|user| user.access.clone())).flatten()
+    /// The open user, if it is still the one who asked: while a request is under way the records may
+    /// be locked, or another person's be opened.
+    fn user_of(&self, who: &Arc<Store>) -> Result<User, Failure> {
+        let user = self.now().user.clone().filter(|user| Arc::ptr_eq(&user.store, who));
+        user.ok_or_else(|| Failure::Local(self.store().err().unwrap_or(PortalError::signed_out(Reason::NotSignedIn))))
     }
 
     /// A token newer than `stale`: another flight's, or a new one.
-    async fn refresh(&self, stale: &Secret<String>) -> Result<Secret<String>, Failure> {
+    async fn refresh(&self, who: &Arc<Store>, stale: &Secret<String>) -> Result<Secret<String>, Failure> {
         let _flight = self.flight.lock().await;
-        let storage = Failure::Local;
-        let store = self.store().map_err(storage)?;
-        let account = self.account().ok_or(Failure::Unauthorized)?;
-        let row = store.read(load).await.map_err(storage)?.ok_or(Failure::Unauthorized)?;
+        let account = self.user_of(who)?.account;
+        self.save_unsaved(who, &account.directory).await.map_err(Failure::Local)?;
+        let row = who.read(load).await.map_err(Failure::Local)?.ok_or(Failure::Unauthorized)?;
         if row.access.expose() != stale.expose() {
             // Somebody (another task or process) was faster.
-            self.adopt(&row.access);
+            self.adopt(who, &row.access);
             return Ok(row.access);
         }
         if row.ended.is_some() {
@@ -98,64 +115,100 @@ impl Session {
         match answer {
             Ok(tokens) => {
                 let access = tokens.access.clone();
+                let kept = tokens.clone();
                 // Durable before use: a kill between must not strand the client.
-                store.write(move |tx| save(tx, &tokens)).await.map_err(storage)?;
-                self.adopt(&access);
+                if let Err(error) = who.write(move |tx| save(tx, &tokens)).await {
+                    // Closed meanwhile: the old token is used up, so these wait for the next opening.
+                    *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = Some((account.directory, kept));
+                    return Err(Failure::Local(error));
+                }
+                self.adopt(who, &access);
                 log::event(log::Event::SessionRefreshed, None, 0u64);
                 Ok(access)
             }
             Err(Failure::Unauthorized) => {
-                self.ended(&store).await.map_err(storage)?;
+                self.ended(who).await.map_err(Failure::Local)?;
                 Err(Failure::Unauthorized)
             }
-            Err(Failure::Revoked) => self.revoked(),
+            Err(Failure::Revoked) => self.revoked(who),
             Err(failure) => Err(failure),
         }
     }
 
-    fn adopt(&self, access: &Secret<String>) {
-        if let Some(user) = self.now().user.as_mut() {
+    /// Makes tokens durable that were rotated while the file was closed.
+    pub(super) async fn save_unsaved(&self, store: &Store, directory: &str) -> Result<(), PortalError> {
+        let waiting = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(of, _)| of == directory);
+        let Some((directory, tokens)) = waiting else { return Ok(()) };
+        let kept = tokens.clone();
+        let saved = store.write(move |tx| save(tx, &tokens)).await;
+        if saved.is_err() {
+            *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = Some((directory, kept));
+        }
+        saved
+    }
+
+    fn adopt(&self, who: &Arc<Store>, access: &Secret<String>) {
+        if let Some(user) = self.now().user.as_mut().filter(|user| Arc::ptr_eq(&user.store, who)) {
             user.access = access.clone();
         }
     }
 
     /// Only a new sign-in helps; records, drafts and outbox stay.
-    async fn ended(&self, store: &Arc<Store>) -> Result<(), PortalError> {
-        store
-            .write(|tx| {
-                tx.execute("UPDATE session SET ended = ?1", [Reason::SessionEnded.code()])?;
-                Ok(())
-            })
-            .await?;
+    async fn ended(&self, who: &Arc<Store>) -> Result<(), PortalError> {
+        who.write(|tx| {
+            tx.execute("UPDATE session SET ended = ?1", [Reason::SessionEnded.code()])?;
+            Ok(())
+        })
+        .await?;
         log::event(log::Event::SessionEnded, Some(&Reason::SessionEnded), 0u64);
-        self.apply(Event::Ended(Reason::SessionEnded));
+        if self.user_of(who).is_ok() {
+            self.apply(Event::Ended(Reason::SessionEnded));
+        }
         Ok(())
     }
 
-    /// The practice withdrew the access: the keys go at once.
-    fn revoked<T>(&self) -> Result<T, Failure> {
-        if let Some(account) = self.account() {
-            log::event(log::Event::SessionEnded, Some(&Reason::AccessRevoked), 0u64);
-            if self.destroy(&account, Reason::AccessRevoked).is_err() {
-                // The key could not be destroyed now: `wipe` marked it and goes on at the next start.
-                self.apply(Event::Destroyed(Reason::AccessRevoked));
-            }
+    /// The practice withdrew the access of whoever asked: their keys go at once.
+    fn revoked<T>(&self, who: &Arc<Store>) -> Result<T, Failure> {
+        let account = self.user_of(who)?.account;
+        log::event(log::Event::SessionEnded, Some(&Reason::AccessRevoked), 0u64);
+        if self.destroy(&account, Reason::AccessRevoked).is_err() {
+            // The key could not be destroyed now: `wipe` marked it and goes on at the next start.
+            self.apply(Event::Destroyed(Reason::AccessRevoked));
         }
         Err(Failure::Revoked)
     }
 
-    /// Leaves this device: keys at once, then one try to tell the server; without network the
-    /// tombstone is delivered later.
-    pub(crate) async fn leave(&self, reason: Reason) -> Result<(), PortalError> {
+    /// Leaves this device, unless `check` objects: keys and records go at once, then one short try to
+    /// tell the server; without network the tombstone is delivered later.
+    ///
+    /// With `at_once` the key goes before anything else, without waiting for whatever is under way.
+    pub(crate) async fn leave(
+        &self,
+        at_once: bool,
+        check: impl FnOnce(&Connection) -> Result<(), PortalError> + Send + 'static,
+    ) -> Result<(), PortalError> {
+        let account = self.account().or_else(|| self.install().current());
+        let account = account.ok_or_else(|| PortalError::signed_out(Reason::NotSignedIn))?;
+        if at_once {
+            let (root, name, vault) = (self.root.clone(), account.directory.clone(), self.ports.vault.clone());
+            // Tried again below, where a failure is answered.
+            let _ = self.mode.blocking(move || install::destroy_key(&root, &name, vault.as_ref())).await;
+        }
         let _door = self.door.lock().await;
-        let open = self.now().user.clone();
-        let account = match &open {
-            Some(user) => user.account.clone(),
-            None => self.install().current().ok_or_else(|| PortalError::signed_out(Reason::NotSignedIn))?,
-        };
+        let open = self.now().user.clone().filter(|user| user.account.directory == account.directory);
         if let Some(user) = &open {
-            // An unreadable file must not keep anybody signed in: then there is nothing to revoke.
-            if let Ok(Some(row)) = user.store.read(load).await {
+            let row = user.store.end_if(move |c| {
+                check(c)?;
+                // An unreadable session must not keep anybody here: then there is nothing to revoke.
+                Ok(load(c).ok().flatten())
+            });
+            let row = match row.await {
+                Ok(row) => row,
+                Err(error @ PortalError::Refused { .. }) => return Err(error),
+                Err(error) if !at_once => return Err(error),
+                Err(_) => None,
+            };
+            if let Some(row) = row {
                 let tombstone = Tombstone {
                     endpoint: account.endpoints.revocation.clone(),
                     refresh_token: row.refresh.expose().clone(),
@@ -164,11 +217,11 @@ impl Session {
                 // A full disk must not keep the keys alive either.
                 let _ = self.install().update(|content| content.revocations.push(tombstone));
             }
-            let _ = user.store.suspend().await;
         }
-        self.destroy(&account, reason)?;
+        self.destroy(&account, Reason::NotSignedIn)?;
         log::event(log::Event::SignedOut, None, 0u64);
-        self.deliver_revocations().await;
+        // What takes longer is delivered another time.
+        select(pin!(self.deliver_revocations()), self.ports.clock.sleep(SHORT_TRY)).await;
         Ok(())
     }
 

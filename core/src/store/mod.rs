@@ -89,6 +89,19 @@ impl Store {
         self.writer.suspend().await
     }
 
+    /// Closes for good, unless `check` has an objection: no write can come in between. When this
+    /// returns Ok, no file is open and the key has left memory.
+    pub(crate) async fn end_if<T: Send + 'static>(
+        &self,
+        check: impl FnOnce(&Connection) -> Result<T, PortalError> + Send + 'static,
+    ) -> Result<T, PortalError> {
+        let value = self.writer.end_if(check).await?;
+        if let Some(reader) = &self.reader {
+            reader.end_if(|_| Ok(())).await?;
+        }
+        Ok(value)
+    }
+
     /// Starts closing every connection, for good, without waiting for it.
     pub(crate) fn close(&self) {
         if let Some(reader) = &self.reader {

@@ -20,7 +20,8 @@ pub(super) enum Owner {
 
 pub(super) struct State {
     connection: Option<Connection>,
-    open: Open,
+    /// Holds the key; `None` once closed for good.
+    open: Option<Open>,
 }
 
 impl Owner {
@@ -29,7 +30,7 @@ impl Owner {
         name: &str,
         open: impl Fn() -> Result<Connection, PortalError> + Send + 'static,
     ) -> Result<Self, PortalError> {
-        let state = State { connection: None, open: Box::new(open) };
+        let state = State { connection: None, open: Some(Box::new(open)) };
         let owner = match mode {
             Mode::Inline => Self::Inline(Box::new(Mutex::new(state))),
             Mode::Threads => {
@@ -63,11 +64,26 @@ impl Owner {
         .await
     }
 
+    /// Runs the closure over the connection and, when it agrees, closes for good: nothing can come in
+    /// between, and the key is gone when this returns.
+    pub(super) async fn end_if<T: Send + 'static>(
+        &self,
+        check: impl FnOnce(&Connection) -> Result<T, PortalError> + Send + 'static,
+    ) -> Result<T, PortalError> {
+        self.with(move |state| {
+            let value = check(state.connection.as_ref().ok_or_else(suspended)?)?;
+            state.end();
+            Ok(value)
+        })
+        .await
+    }
+
+    /// Starts closing for good, without waiting for it.
     pub(super) fn close(&self) {
         match self {
-            Self::Inline(state) => state.lock().unwrap_or_else(PoisonError::into_inner).close(),
+            Self::Inline(state) => state.lock().unwrap_or_else(PoisonError::into_inner).end(),
             // An owner that is gone has closed already.
-            Self::Thread(Some((jobs, _))) => drop(jobs.send(Box::new(State::close))),
+            Self::Thread(Some((jobs, _))) => drop(jobs.send(Box::new(State::end))),
             Self::Thread(None) => {}
         }
     }
@@ -75,7 +91,7 @@ impl Owner {
     pub(super) async fn resume(&self) -> Result<(), PortalError> {
         self.with(|state| {
             if state.connection.is_none() {
-                state.connection = Some((state.open)()?);
+                state.connection = Some(state.open.as_ref().ok_or_else(suspended)?()?);
             }
             Ok(())
         })
@@ -119,6 +135,11 @@ impl Drop for Owner {
 }
 
 impl State {
+    fn end(&mut self) {
+        self.close();
+        self.open = None;
+    }
+
     fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.flush_prepared_statement_cache();

@@ -9,9 +9,6 @@ use uuid::Uuid;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(Uuid);
 
-/// The idempotency key of one operation, made before its first byte leaves.
-pub type OpKey = Id;
-
 impl Id {
     /// A new id: version 7, time-ordered, from the ports' clock and entropy (RFC 9562 §5.7).
     pub fn new(clock: &dyn Clock, entropy: &dyn Entropy) -> Self {

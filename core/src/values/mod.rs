@@ -6,7 +6,7 @@ mod id;
 mod time;
 
 pub use guarded::{Phi, Secret};
-pub use id::{Id, OpKey};
+pub use id::Id;
 pub(crate) use time::{parse_rfc3339, rfc3339_option};
 pub use time::{Millis, When, Zone};
 

@@ -67,15 +67,12 @@ impl Desk {
         Ok(portal)
     }
 
-    /// Closes the records' file, as a phone's system asks before it suspends an app. The portal itself
-    /// stays, and its threads sleep: a process must not end while a thread of the core ends, for the
-    /// cipher's library is taken down then, under its feet.
+    /// Closes the records' file, as a phone's system asks before it suspends an app.
     pub(crate) async fn close(&self) {
         let opened = self.opened.take();
         if let Some(portal) = opened {
             // The command is done, well or not: nothing can be made of a failure here.
             let _ = portal.suspend().await;
-            std::mem::forget(portal);
         }
     }
 
