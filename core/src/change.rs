@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 pub enum Change {
     /// Signed in, locked, unlocked, signed out: ask `account().session()`.
     Session,
-    /// The home screen: practice, people, banner, badge.
+    /// The home screen: practice, people, banner, badge. Its counts of what waits move with `Outbox`.
     Home,
     /// The list of conversations, or one of them.
     Messages {
@@ -51,10 +51,12 @@ struct Listener {
 impl ChangeHub {
     pub(crate) fn emit(&self, change: &Change) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|weak| weak.upgrade().is_some_and(|listener| {
-            listener.push(change.clone());
-            true
-        }));
+        listeners.retain(|weak| {
+            weak.upgrade().is_some_and(|listener| {
+                listener.push(change.clone());
+                true
+            })
+        });
     }
 
     pub(crate) fn listen(&self) -> Changes {

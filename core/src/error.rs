@@ -335,7 +335,9 @@ mod tests {
         let all = Reason::all();
         let codes: std::collections::BTreeSet<_> = all.iter().map(Reason::code).collect();
         assert_eq!(codes.len(), all.len());
-        assert!(all.iter().all(|reason| Reason::from_code(reason.code()) == *reason && is_code(reason.code())));
+        assert!(
+            all.iter().all(|reason| Reason::from_code(reason.code()) == *reason && is_code(reason.code()))
+        );
     }
 
     #[test]

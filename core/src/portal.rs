@@ -109,8 +109,8 @@ impl Portal {
         Arc::new(self.session.changes.listen())
     }
 
-    /// Sends what waits and fetches what is new, until both are done or `deadline_ms` have passed
-    /// (looked at between steps that take a second at most on a working network).
+    /// Sends what waits and fetches what is new, until both are done or `deadline_ms` have passed:
+    /// no step begins after it, and no request but the renewal of a token outlasts it.
     ///
     /// # Errors
     /// `Offline`, `SignedOut`, `Locked`, `Storage`; `Refused { update_required }`. What was done
@@ -166,7 +166,12 @@ impl Portal {
 
     fn with(config: Config, ports: Ports, mode: Mode) -> Result<Arc<Self>, PortalError> {
         let session = Arc::new(Session::open(config, ports, mode)?);
-        let driver = Arc::new(Driver::new(session.clone(), KINDS.to_vec(), |session| Box::pin(people::apply_policy(session))));
+        let driver = Arc::new(Driver::new(session.clone(), KINDS.to_vec(), |session| {
+            Box::pin(people::apply_policy(session))
+        }));
+        let weak = Arc::downgrade(&driver);
+        let refill = move || weak.upgrade().iter().for_each(Driver::nudge);
+        let _ = session.on_repair.set(Box::new(refill));
         Ok(Arc::new(Self {
             account: Arc::new(Account::new(session.clone(), driver.clone())),
             home: Arc::new(Home::new(session.clone())),

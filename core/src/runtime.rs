@@ -6,11 +6,7 @@ use std::future::Future;
 use std::sync::LazyLock;
 
 static RUNTIME: LazyLock<std::io::Result<tokio::runtime::Runtime>> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("portal")
-        .enable_all()
-        .build()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("portal").enable_all().build()
 });
 
 /// Where verbs run.
@@ -67,9 +63,7 @@ mod tests {
     #[test]
     fn a_panic_becomes_a_kind_without_its_text() {
         let work = Mode::Threads.run::<()>(async { panic!("canary Renée") });
-        let error = futures_util::FutureExt::now_or_never(async { () }).and_then(|()| {
-            RUNTIME.as_ref().ok().map(|runtime| runtime.block_on(work))
-        });
+        let error = RUNTIME.as_ref().ok().map(|runtime| runtime.block_on(work));
         assert_eq!(error, Some(Err(PortalError::bug(Reason::Panicked))));
         assert!(!format!("{error:?}").contains("canary"));
     }

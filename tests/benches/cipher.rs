@@ -3,7 +3,13 @@
 //! (the same library without a key), in alternating pairs of processes.
 //!
 //! `cargo bench -p portal-tests --bench cipher` prints one line a figure; ADR 2 was written from it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_macros,
+    clippy::print_stdout,
+    clippy::indexing_slicing
+)]
 
 use rusqlite::{Connection, params};
 use std::path::Path;
@@ -77,7 +83,8 @@ fn insert(connection: &mut Connection) -> Duration {
     tx.execute_batch("CREATE TABLE m (pk INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, thread INTEGER, n INTEGER, body TEXT);
                       CREATE INDEX m_thread ON m (thread, n);").unwrap();
     {
-        let mut statement = tx.prepare("INSERT INTO m (id, thread, n, body) VALUES (?1, ?2, ?3, ?4)").unwrap();
+        let mut statement =
+            tx.prepare("INSERT INTO m (id, thread, n, body) VALUES (?1, ?2, ?3, ?4)").unwrap();
         let body = "x".repeat(290);
         for n in 0..ROWS {
             statement.execute(params![id(n), n % 100, n / 100, body]).unwrap();
@@ -105,7 +112,9 @@ fn point(connection: &Connection) -> Duration {
 }
 
 fn page(connection: &Connection) -> Duration {
-    let mut statement = connection.prepare_cached("SELECT n, body FROM m WHERE thread = ?1 AND n < ?2 ORDER BY n DESC LIMIT 50").unwrap();
+    let mut statement = connection
+        .prepare_cached("SELECT n, body FROM m WHERE thread = ?1 AND n < ?2 ORDER BY n DESC LIMIT 50")
+        .unwrap();
     let start = Instant::now();
     for n in 0..1_000u32 {
         let rows = statement.query_map([n % 100, 1_000 - n % 900], |row| row.get::<_, String>(1)).unwrap();
@@ -118,7 +127,9 @@ fn page(connection: &Connection) -> Duration {
 fn commit(connection: &Connection) -> Duration {
     let start = Instant::now();
     for n in 0..100 {
-        connection.execute("INSERT INTO m (id, thread, n, body) VALUES (?1, 1, ?2, 'x')", params![id(ROWS + n), n]).unwrap();
+        connection
+            .execute("INSERT INTO m (id, thread, n, body) VALUES (?1, 1, ?2, 'x')", params![id(ROWS + n), n])
+            .unwrap();
     }
     start.elapsed()
 }
@@ -150,7 +161,8 @@ const FIGURES: [&str; 5] = ["insert", "scan", "point", "page", "commit"];
 
 /// Milliseconds per figure.
 fn child(setting: &Setting) -> Vec<f64> {
-    let output = Command::new(std::env::current_exe().unwrap()).args(["--run", setting.name]).output().unwrap();
+    let output =
+        Command::new(std::env::current_exe().unwrap()).args(["--run", setting.name]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().lines().map(|line| line.parse().unwrap()).collect()
 }
@@ -165,9 +177,13 @@ fn main() {
     if let Some(name) = arguments.nth(1) {
         return run(SETTINGS.iter().find(|setting| setting.name == name).unwrap());
     }
-    let version: String =
-        Connection::open_in_memory().unwrap().query_row("PRAGMA cipher_version", [], |row| row.get(0)).unwrap();
-    println!("# SQLCipher {version}, {ROWS} rows of 330 bytes, medians of {PAIRS} alternating pairs of processes, milliseconds");
+    let version: String = Connection::open_in_memory()
+        .unwrap()
+        .query_row("PRAGMA cipher_version", [], |row| row.get(0))
+        .unwrap();
+    println!(
+        "# SQLCipher {version}, {ROWS} rows of 330 bytes, medians of {PAIRS} alternating pairs of processes, milliseconds"
+    );
     for setting in &SETTINGS[1..] {
         let (mut ours, mut floor) = (Vec::new(), Vec::new());
         for _ in 0..PAIRS {
@@ -176,10 +192,15 @@ fn main() {
         }
         for (index, what) in FIGURES.iter().enumerate() {
             let of = |runs: &[Vec<f64>]| runs.iter().map(|run| run[index]).collect::<Vec<_>>();
-            let (least, most) = of(&floor).into_iter().fold((f64::MAX, 0f64), |(l, m), v| (l.min(v), m.max(v)));
+            let (least, most) =
+                of(&floor).into_iter().fold((f64::MAX, 0f64), |(l, m), v| (l.min(v), m.max(v)));
             let noisy = if most > 1.5 * least { " noisy" } else { "" };
             let (ours, floor) = (median(of(&ours)), median(of(&floor)));
-            println!("bench cipher/{}/{what} ours={ours:.1}ms floor={floor:.1}ms ratio={:.2}{noisy}", setting.name, ours / floor);
+            println!(
+                "bench cipher/{}/{what} ours={ours:.1}ms floor={floor:.1}ms ratio={:.2}{noisy}",
+                setting.name,
+                ours / floor
+            );
         }
     }
 }

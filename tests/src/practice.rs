@@ -143,6 +143,9 @@ impl KeyVault for TestVault {
     }
 }
 
+/// An answer on its way.
+pub type Answer = http::Response<Vec<u8>>;
+
 /// What the network does to the next request that fits.
 pub enum Mishap {
     /// It never arrives.
@@ -152,7 +155,7 @@ pub enum Mishap {
     /// Something else answers.
     Instead(http::Response<Vec<u8>>),
     /// The answer is changed on its way.
-    Change(Box<dyn Fn(http::Response<Vec<u8>>) -> http::Response<Vec<u8>> + Send>),
+    Change(Box<dyn Fn(Answer) -> Answer + Send>),
     /// Something happens at the practice before the request arrives there.
     First(Box<dyn FnOnce(&mut World) + Send>),
 }

@@ -64,7 +64,8 @@ fn what_is_written_offline_survives_a_kill_and_arrives_once() {
     let copies: Vec<_> = view.messages.iter().filter(|message| message.id == id).collect();
     assert_eq!(copies.len(), 1);
     assert_eq!(copies[0].state, MessageState::Sent);
-    let effects = practice.act(|world, _| world.effects().iter().filter(|effect| effect.id.to_string() == id).count());
+    let effects =
+        practice.act(|world, _| world.effects().iter().filter(|effect| effect.id.to_string() == id).count());
     assert_eq!(effects, 1);
 }
 
@@ -91,7 +92,9 @@ fn a_question_to_the_scheduler_starts_a_conversation_that_the_scheduler_answers(
     let scheduler = after.thread.with[0].clone();
 
     practice.act(|world, at| {
-        world.reply(scheduler.id.parse().unwrap(), started.thread.parse().unwrap(), "Five is fine.", at).unwrap();
+        world
+            .reply(scheduler.id.parse().unwrap(), started.thread.parse().unwrap(), "Five is fine.", at)
+            .unwrap();
     });
     now(phone.portal.sync(None)).unwrap();
     let view = now(phone.portal.messages().thread(started.thread.clone(), None, 10)).unwrap();

@@ -306,6 +306,20 @@ async fn hanging_in_the_handshake() {
     assert!(start.elapsed() < Duration::from_secs(15));
 }
 
+// Not one byte of the request left, so what waits can still be edited and taken back.
+#[tokio::test]
+async fn a_handshake_that_never_ends_is_no_connection() {
+    let server = Server::raw(|mut stream| async move {
+        let mut bytes = vec![];
+        stream.read_to_end(&mut bytes).await.ok();
+        Seen { bytes, ..Seen::default() }
+    })
+    .await;
+    let client = Client::new(&server.https(), &Authority::new("root"), vec![]);
+    let answer = client.post_within(1 << 20, Duration::from_secs(30)).await;
+    assert_eq!(answer.map(|_| ()), Err(TransportError::NoConnection));
+}
+
 #[tokio::test]
 async fn closing_at_once_or_after_the_client_hello() {
     let root = Authority::new("root");

@@ -24,7 +24,7 @@ fn check_gone(phone: &Phone) {
     assert_eq!((view.state, view.reason), (SessionState::SignedOut, Some(Reason::NotSignedIn)));
     assert!(users(phone.directory()).is_empty());
     let names: Vec<_> = files(phone.directory()).iter().map(|file| name(file)).collect();
-    assert_eq!(names, ["install"]);
+    assert_eq!(names, ["admit.lock", "install", "install.lock", "practice.json"]);
     assert_eq!(phone.vault.aliases(), ["portal-install"]);
 }
 

@@ -23,6 +23,11 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = out::Out::new(cli.json);
+    // The place only: the text of a panic may hold what a record says (SECURITY 10).
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        out.fault(&format_args!("A defect of this program, at {place}. Please report this place."));
+    }));
     match run(cli, out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -6,7 +6,8 @@ use std::process::Command;
 
 #[test]
 fn the_story_is_told_like_this() {
-    let told = Command::new(env!("CARGO_BIN_EXE_portal")).args(["demo", "--messages", "400"]).output().unwrap();
+    let told =
+        Command::new(env!("CARGO_BIN_EXE_portal")).args(["demo", "--messages", "400"]).output().unwrap();
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
     insta::assert_snapshot!(without_figures(&String::from_utf8(told.stdout).unwrap()));
 }
@@ -37,7 +38,10 @@ fn without_figures(story: &str) -> String {
 
 #[test]
 fn the_same_story_as_json_is_one_object() {
-    let told = Command::new(env!("CARGO_BIN_EXE_portal")).args(["--json", "demo", "--messages", "400"]).output().unwrap();
+    let told = Command::new(env!("CARGO_BIN_EXE_portal"))
+        .args(["--json", "demo", "--messages", "400"])
+        .output()
+        .unwrap();
     assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
     let last = String::from_utf8(told.stdout).unwrap();
     let summary: serde_json::Value = serde_json::from_str(last.trim()).unwrap();

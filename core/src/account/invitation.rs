@@ -13,12 +13,16 @@ pub(crate) fn token(link: &str, practice: &Url) -> Result<Secret<String>, Portal
         return Err(malformed());
     }
     let url = Url::parse(link).map_err(|_| malformed())?;
-    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
     if !plain || url.origin() != practice.origin() {
         return Err(malformed());
     }
     let token = url.path().strip_prefix("/enroll/").ok_or_else(malformed)?;
-    let form = token.len() == 43 && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    let form = token.len() == 43
+        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     form.then(|| Secret::new(token.to_owned())).ok_or_else(malformed)
 }
 

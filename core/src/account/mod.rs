@@ -93,7 +93,8 @@ impl Account {
             State::Expired(reason) => (SessionState::Expired, Some(reason)),
         };
         let sign_in_pending = self.session.install().content().pending.is_some();
-        let update_advised = pins_expired(&self.session.config.pins, self.session.ports.clock.wall().system_time());
+        let update_advised =
+            pins_expired(&self.session.config.pins, self.session.ports.clock.wall().system_time());
         SessionView { state, reason, lock_in_ms: self.session.lock_in(), sign_in_pending, update_advised }
     }
 
@@ -155,7 +156,8 @@ impl Account {
     /// # Errors
     /// `Locked` with `vault_refused`, `vault_failed` or `wrong_key`: the records are untouched, try
     /// again. `SignedOut { vault_key_gone }`: the key was invalidated, so the records are gone; sign
-    /// in again. `Storage { damaged }`: the file was set aside; sign in again.
+    /// in again. A damaged file is replaced, and outbox, drafts and session are saved from it;
+    /// `Storage { damaged }` when the session could not be: sign in again.
     pub async fn unlock(&self) -> Result<(), PortalError> {
         self.enter(|session| async move { session.unlock().await }).await
     }
@@ -224,6 +226,7 @@ async fn register(session: &Arc<Session>, registration: Registration) -> Result<
     if !date_is_whole {
         return Err(PortalError::refused_field(Reason::Malformed, "date_of_birth"));
     }
+    drop(session.known()?);
     let pending = pending(session, None).await?;
     #[derive(serde::Serialize)]
     struct Request<'a> {
@@ -251,9 +254,12 @@ async fn register(session: &Arc<Session>, registration: Registration) -> Result<
     let body = body.map_err(|_| PortalError::bug(Reason::Impossible))?;
     drop(password);
     let url = session.config.url("/v1/registrations")?;
-    let response = api::send(&session.ports, Call { method: Method::POST, url, token: None, json: Some(body) }).await;
+    let response =
+        api::send(&session.ports, Call { method: Method::POST, url, token: None, json: Some(body) }).await;
     let response = response.map_err(|failure| match failure {
-        Failure::Later { reason: Reason::RegistrationLocked, .. } => PortalError::refused(Reason::RegistrationLocked),
+        Failure::Later { reason: Reason::RegistrationLocked, .. } => {
+            PortalError::refused(Reason::RegistrationLocked)
+        }
         other => other.into(),
     })?;
     #[derive(serde::Deserialize)]
@@ -271,7 +277,7 @@ async fn register(session: &Arc<Session>, registration: Registration) -> Result<
 }
 
 async fn begin(session: &Arc<Session>) -> Result<String, PortalError> {
-    let known = session.install().current().map(|account| account.install_id);
+    let known = session.known()?.current().map(|account| account.install_id);
     let pending = pending(session, known).await?;
     let url = oauth::authorize_url(&session.config, &pending)?;
     session.install().update(|content| content.pending = Some(pending))?;
@@ -281,7 +287,7 @@ async fn begin(session: &Arc<Session>) -> Result<String, PortalError> {
 
 async fn finish(session: &Arc<Session>, redirect: &str) -> Result<(), PortalError> {
     let none = || PortalError::refused(Reason::NoPendingSignIn);
-    let pending = session.install().content().pending.clone().ok_or_else(none)?;
+    let pending = session.known()?.content().pending.clone().ok_or_else(none)?;
     let answer = redirect::parse(
         redirect,
         &redirect::Expected {
@@ -292,13 +298,16 @@ async fn finish(session: &Arc<Session>, redirect: &str) -> Result<(), PortalErro
     )?;
     // It was ours: whatever comes now, this state works once, also when the address comes twice.
     let mut taken = None;
-    session.install().update(|content| taken = content.pending.take_if(|waiting| waiting.state == pending.state))?;
+    session
+        .install()
+        .update(|content| taken = content.pending.take_if(|waiting| waiting.state == pending.state))?;
     let pending = taken.ok_or_else(none)?;
     session.changes.emit(&Change::Session);
     match answer {
         redirect::Answer::Denied => Err(PortalError::refused(Reason::SignInDenied)),
         redirect::Answer::Code(code) => {
-            let tokens = oauth::redeem(&session.ports, &session.config, pending.clone(), code.expose()).await?;
+            let tokens =
+                oauth::redeem(&session.ports, &session.config, pending.clone(), code.expose()).await?;
             session.admit(tokens, pending).await
         }
     }
@@ -314,7 +323,8 @@ async fn pending(session: &Arc<Session>, known: Option<String>) -> Result<Pendin
     Ok(PendingSignIn {
         state: oauth::random_token(entropy),
         verifier: oauth::random_token(entropy),
-        install_id: known.unwrap_or_else(|| crate::values::Id::new(session.ports.clock.as_ref(), entropy).to_string()),
+        install_id: known
+            .unwrap_or_else(|| crate::values::Id::new(session.ports.clock.as_ref(), entropy).to_string()),
         endpoints,
     })
 }
@@ -322,10 +332,14 @@ async fn pending(session: &Arc<Session>, known: Option<String>) -> Result<Pendin
 /// Fetches the practice's public card, for the crisis numbers. Best effort.
 async fn keep_card(session: &Arc<Session>) {
     let Ok(url) = session.config.url("/v1/practice") else { return };
-    let Ok(response) = api::send(&session.ports, Call { method: Method::GET, url, token: None, json: None }).await else { return };
-    if let (Ok(text), Ok(_)) = (std::str::from_utf8(response.body()), api::parse::<PracticeRecord>(&response)) {
-        let text = text.to_owned();
-        let _ = session.install().update(|content| content.practice = Some(text));
+    let Ok(response) =
+        api::send(&session.ports, Call { method: Method::GET, url, token: None, json: None }).await
+    else {
+        return;
+    };
+    if let (Ok(text), Ok(_)) = (std::str::from_utf8(response.body()), api::parse::<PracticeRecord>(&response))
+    {
+        session.card.keep(text);
     }
 }
 
@@ -334,7 +348,7 @@ async fn sign_out(session: &Arc<Session>, unsent: Unsent) -> Result<(), PortalEr
         Unsent::Discard => session.leave(true, |_| Ok(())).await,
         Unsent::Keep => {
             // While locked nobody can look, so nobody can say that nothing is lost.
-            session.store()?;
+            session.store()?.read(nothing_unsent).await?;
             session.leave(false, nothing_unsent).await
         }
     }

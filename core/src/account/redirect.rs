@@ -70,7 +70,9 @@ pub(crate) fn parse(text: &str, expected: &Expected<'_>) -> Result<Answer, Porta
     }
     match (code, error) {
         (Some(_), Some(_)) => refuse(Reason::RedirectAmbiguous),
-        (Some(code), None) if !code.is_empty() && code.len() <= 512 => Ok(Answer::Code(Secret::new(code.into_owned()))),
+        (Some(code), None) if !code.is_empty() && code.len() <= 512 => {
+            Ok(Answer::Code(Secret::new(code.into_owned())))
+        }
         (None, Some(_)) => Ok(Answer::Denied),
         _ => refuse(Reason::RedirectIncomplete),
     }
@@ -78,10 +80,9 @@ pub(crate) fn parse(text: &str, expected: &Expected<'_>) -> Result<Answer, Porta
 
 /// Strict percent-decoding: a stray `%` is malformed, not literal.
 fn decode(text: &str) -> Option<Cow<'_, str>> {
-    let escapes_whole = text
-        .split('%')
-        .skip(1)
-        .all(|after| after.as_bytes().first_chunk::<2>().is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)));
+    let escapes_whole = text.split('%').skip(1).all(|after| {
+        after.as_bytes().first_chunk::<2>().is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit))
+    });
     if !escapes_whole {
         return None;
     }
@@ -125,12 +126,21 @@ mod tests {
         let ours = |query: &str| format!("org.portal.phone:/signed-in?{query}");
         let rows = [
             // Somewhere else.
-            (format!("https://evil.example/signed-in?code=abc&state={STATE}&{iss}"), "redirect_wrong_address"),
+            (
+                format!("https://evil.example/signed-in?code=abc&state={STATE}&{iss}"),
+                "redirect_wrong_address",
+            ),
             (format!("org.portal.phone:/signed-in/?code=abc&state={STATE}&{iss}"), "redirect_wrong_address"),
-            (format!("org.portal.phone:/signed-in/../x?code=abc&state={STATE}&{iss}"), "redirect_wrong_address"),
+            (
+                format!("org.portal.phone:/signed-in/../x?code=abc&state={STATE}&{iss}"),
+                "redirect_wrong_address",
+            ),
             (format!("ORG.PORTAL.PHONE:/signed-in?code=abc&state={STATE}&{iss}"), "redirect_wrong_address"),
             (format!("org.portal.phone://signed-in?code=abc&state={STATE}&{iss}"), "redirect_wrong_address"),
-            (format!("org.portal.phone.evil:/signed-in?code=abc&state={STATE}&{iss}"), "redirect_wrong_address"),
+            (
+                format!("org.portal.phone.evil:/signed-in?code=abc&state={STATE}&{iss}"),
+                "redirect_wrong_address",
+            ),
             (String::new(), "redirect_wrong_address"),
             // Not well-formed.
             (ours(&format!("code=abc&state={STATE}&{iss}&x")), "redirect_malformed"),
@@ -165,6 +175,9 @@ mod tests {
         for (text, code) in rows {
             assert_eq!(check(&text).err(), Some(code), "{text}");
         }
-        assert!(matches!(check(&ours(&format!("error=access_denied&state={STATE}&{iss}"))), Ok(Answer::Denied)));
+        assert!(matches!(
+            check(&ours(&format!("error=access_denied&state={STATE}&{iss}"))),
+            Ok(Answer::Denied)
+        ));
     }
 }

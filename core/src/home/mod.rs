@@ -2,11 +2,11 @@
 
 use crate::error::PortalError;
 use crate::messages::views;
-use crate::people::rows::{self, People, PracticeRecord};
+use crate::people::rows::{self, BannerRecord, People, PracticeRecord};
 use crate::people::{Banner, Person, Phone, Practice};
 use crate::session::Session;
-use crate::sync::outbox;
-use crate::values::{When, private_debug, rfc3339_option};
+use crate::sync::{feed, outbox};
+use crate::values::{Millis, When, parse_rfc3339, private_debug, rfc3339_option};
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -71,13 +71,19 @@ impl Home {
     /// `SignedOut`, `Locked`, `Storage`, as for every read.
     pub async fn view(&self) -> Result<HomeView, PortalError> {
         let session = self.session.clone();
-        self.session.mode.run(async move { session.store()?.read(view).await }).await
+        self.session
+            .mode
+            .run(async move {
+                let now = session.server_now();
+                session.store()?.read(move |c| view(c, now)).await
+            })
+            .await
     }
 
     /// The crisis card. Needs no network, no session and no server, and never fails: before the
     /// practice was reached once it has the national line.
     pub fn crisis_card(&self) -> CrisisCard {
-        let text = self.session.install().content().practice.clone();
+        let text = self.session.card.text();
         let practice = text.and_then(|text| serde_json::from_str::<PracticeRecord>(&text).ok());
         let mut card = CrisisCard { lines: Vec::new(), practice: String::new(), phones: Vec::new() };
         if let Some(practice) = practice {
@@ -108,14 +114,18 @@ impl Home {
     }
 }
 
-fn view(c: &Connection) -> Result<HomeView, PortalError> {
+/// `now` is the server's clock; unknown since the start, it is at least what it was at the last answer.
+fn view(c: &Connection, now: Option<Millis>) -> Result<HomeView, PortalError> {
     let people = People::read(c)?;
     let clinician = rows::client(c)?.and_then(|client| client.clinician).map(|id| people.get(&id));
     let practice = rows::practice(c)?.map(|(practice, _)| practice);
-    let banner = practice.as_ref().and_then(|practice| practice.banner.as_ref()).map(|banner| Banner {
-        text: banner.text.clone(),
-        until: banner.until.as_deref().and_then(crate::values::parse_rfc3339).map(|at| When::new(at, &people.zone)),
-    });
+    let now = now.or(feed::place(c)?.as_of);
+    let until = |banner: &BannerRecord| banner.until.as_deref().and_then(parse_rfc3339);
+    let banner = practice.as_ref().and_then(|practice| practice.banner.as_ref());
+    let banner =
+        banner.filter(|banner| until(banner).zip(now).is_none_or(|(until, now)| now < until)).map(|banner| {
+            Banner { text: banner.text.clone(), until: until(banner).map(|at| When::new(at, &people.zone)) }
+        });
     let (waiting, refused) = outbox::counts(c)?;
     Ok(HomeView {
         practice: practice.map(Practice::from),

@@ -2,9 +2,12 @@
 
 pub(crate) mod ops;
 pub(crate) mod rows;
-mod state;
+pub(crate) mod state;
 pub(crate) mod views;
 mod words;
+mod writing;
+
+pub use writing::{Draft, DraftView, NewThread, Recipient, RecipientChoice, Recipients, Started};
 
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
@@ -141,93 +144,6 @@ pub enum MessageState {
     },
 }
 
-/// To whom a new conversation goes.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, uniffi::Enum)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Recipient {
-    /// One person.
-    Staff {
-        /// Their id, never their name (R21).
-        id: String,
-    },
-    /// Whoever the practice designated, such as `scheduler` or `biller` (SPEC 59).
-    Route {
-        /// The route.
-        route: String,
-    },
-}
-
-/// Everybody to whom a client can write.
-#[derive(Clone, PartialEq, serde::Serialize, uniffi::Record)]
-pub struct Recipients {
-    /// Routes first, then people by name.
-    pub choices: Vec<RecipientChoice>,
-    /// Whether a conversation can be started at all.
-    pub start: Availability,
-    /// The server's clock when this was last in step.
-    #[serde(serialize_with = "rfc3339_option")]
-    pub as_of: Option<SystemTime>,
-}
-
-/// One of them.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
-pub struct RecipientChoice {
-    /// What to pass to `start`.
-    pub recipient: Recipient,
-    /// What to show.
-    pub label: String,
-    /// The person, when it is one.
-    pub person: Option<Person>,
-    /// Whether they take messages.
-    pub writable: Availability,
-}
-
-/// A new conversation.
-#[derive(Clone, uniffi::Record)]
-pub struct NewThread {
-    /// To whom.
-    pub recipient: Recipient,
-    /// 1 to 200 characters.
-    pub subject: String,
-    /// 1 character to the practice's maximum.
-    pub text: String,
-    /// The draft that this was; it goes in the same act.
-    pub draft: Option<String>,
-}
-
-/// What was started.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, uniffi::Record)]
-pub struct Started {
-    /// The conversation.
-    pub thread: String,
-    /// Its first message.
-    pub message: String,
-}
-
-/// What is being typed. Any part may be missing or empty.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
-pub struct Draft {
-    /// From `save_draft` or `drafts`; absent the first time.
-    pub key: Option<String>,
-    /// The conversation, for a reply.
-    pub thread: Option<String>,
-    /// To whom, for a new conversation.
-    pub recipient: Option<Recipient>,
-    /// Subject, for a new conversation.
-    pub subject: String,
-    /// The text so far.
-    pub text: String,
-}
-
-/// A draft in a list.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
-pub struct DraftView {
-    /// The draft.
-    pub draft: Draft,
-    /// When its last change was saved, by the device's clock.
-    pub saved_at: When,
-}
-
 /// One message found.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
 pub struct MessageHit {
@@ -250,10 +166,7 @@ pub struct Printable {
     pub text: String,
 }
 
-private_debug!(
-    ThreadPage, ThreadSummary, ThreadView, MessageView, Recipients, RecipientChoice, NewThread, Draft, DraftView, MessageHit,
-    Printable
-);
+private_debug!(ThreadPage, ThreadSummary, ThreadView, MessageView, MessageHit, Printable);
 
 /// Most rows of one page.
 const PAGE: u32 = 100;
@@ -266,7 +179,12 @@ impl Messages {
     ///
     /// # Errors
     /// `SignedOut`, `Locked`, `Storage`, as for every read.
-    pub async fn threads(&self, filter: ThreadFilter, offset: u32, limit: u32) -> Result<ThreadPage, PortalError> {
+    pub async fn threads(
+        &self,
+        filter: ThreadFilter,
+        offset: u32,
+        limit: u32,
+    ) -> Result<ThreadPage, PortalError> {
         self.read(move |c| views::threads(c, filter, offset, limit.min(PAGE))).await
     }
 
@@ -275,7 +193,12 @@ impl Messages {
     ///
     /// # Errors
     /// `NotFound { thread_unknown }`.
-    pub async fn thread(&self, id: String, before: Option<u64>, limit: u32) -> Result<ThreadView, PortalError> {
+    pub async fn thread(
+        &self,
+        id: String,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<ThreadView, PortalError> {
         let id = Id::parse(&id, "id")?;
         self.read(move |c| views::thread(c, id, before, limit.clamp(1, PAGE))).await
     }
@@ -335,20 +258,32 @@ impl Messages {
     /// `NotFound { thread_unknown }`.
     pub async fn mark_read(&self, thread: String, upto: u64) -> Result<(), PortalError> {
         let id = Id::parse(&thread, "thread")?;
-        self.write(Change::Messages { thread: Some(thread) }, move |tx, queue| {
+        let (driver, session) = (self.driver.clone(), self.session.clone());
+        let mark = move |tx: &Transaction<'_>, queue: &mut crate::sync::Queue| {
             let row = rows::thread(tx, id)?.ok_or_else(|| PortalError::not_found(Reason::ThreadUnknown))?;
             let overlay = ops::Overlay::read(tx)?;
             let present = row.upto.max(overlay.marks.get(&id).copied().unwrap_or(0));
             let newest = row.last.map_or(0, |message| message.n);
-            if let Some(upto) = state::raised_mark(present, upto, newest) {
+            let raised = state::raised_mark(present, upto, newest);
+            if let Some(upto) = raised {
                 for replaced in ops::replaced_marks(tx, id)? {
                     outbox::remove(tx, replaced)?;
                 }
                 queue.push(ops::read(id, upto)?);
             }
-            Ok(())
-        })
-        .await
+            Ok(raised.is_some())
+        };
+        self.session
+            .mode
+            .run(async move {
+                if driver.write(mark).await? {
+                    session.changes.emit(&Change::Messages { thread: Some(thread) });
+                    // The badge fell.
+                    session.changes.emit(&Change::Home);
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Saves what is being typed and gives the draft's key; durable when this returns, so call it at
@@ -359,7 +294,9 @@ impl Messages {
     pub async fn save_draft(&self, draft: Draft) -> Result<String, PortalError> {
         let key = match (&draft.thread, &draft.key) {
             (Some(thread), _) => reply_draft(Id::parse(thread, "thread")?),
-            (None, Some(key)) => format!("new:{}", Id::parse(key.strip_prefix("new:").unwrap_or_default(), "key")?),
+            (None, Some(key)) => {
+                format!("new:{}", Id::parse(key.strip_prefix("new:").unwrap_or_default(), "key")?)
+            }
             (None, None) => format!("new:{}", self.new_id()),
         };
         if draft.text.len() + draft.subject.len() > DRAFT_MAX_BYTES {
@@ -375,7 +312,16 @@ impl Messages {
                 Recipient::Staff { id } => format!("staff:{id}"),
                 Recipient::Route { route } => format!("route:{route}"),
             });
-            rows::save_draft(tx, &rows::DraftRow { key: saved, recipient, subject: Phi::new(draft.subject), body: Phi::new(draft.text), saved_at })
+            rows::save_draft(
+                tx,
+                &rows::DraftRow {
+                    key: saved,
+                    recipient,
+                    subject: Phi::new(draft.subject),
+                    body: Phi::new(draft.text),
+                    saved_at,
+                },
+            )
         })
         .await?;
         Ok(key)
@@ -469,7 +415,8 @@ fn check_start(c: &Connection, thread: &NewThread) -> Result<(), PortalError> {
             state::recipient(found).map_err(field("recipient"))?;
         }
         Recipient::Route { route } => {
-            let known = practice(c)?.is_some_and(|(practice, _)| practice.routes.iter().any(|known| known.route == *route));
+            let known = practice(c)?
+                .is_some_and(|(practice, _)| practice.routes.iter().any(|known| known.route == *route));
             known.then_some(()).ok_or(Reason::RecipientUnknown).map_err(field("recipient"))?;
         }
     }

@@ -66,16 +66,37 @@ fn json(args: &impl Serialize) -> Result<String, PortalError> {
 }
 
 pub(super) fn create_thread(thread: Id, args: &CreateThread) -> Result<NewOp, PortalError> {
-    Ok(NewOp { lane: lane(thread), kind: CREATE_THREAD, entity: "thread", id: thread, args: json(args)?, guard: Guard::default() })
+    Ok(NewOp {
+        lane: lane(thread),
+        kind: CREATE_THREAD,
+        entity: "thread",
+        id: thread,
+        args: json(args)?,
+        guard: Guard::default(),
+    })
 }
 
 pub(super) fn create_message(id: Id, args: &CreateMessage) -> Result<NewOp, PortalError> {
-    Ok(NewOp { lane: lane(args.thread), kind: CREATE_MESSAGE, entity: "message", id, args: json(args)?, guard: Guard::default() })
+    Ok(NewOp {
+        lane: lane(args.thread),
+        kind: CREATE_MESSAGE,
+        entity: "message",
+        id,
+        args: json(args)?,
+        guard: Guard::default(),
+    })
 }
 
 pub(super) fn read(thread: Id, upto: i64) -> Result<NewOp, PortalError> {
     let args = json(&Read { thread, upto: upto.to_string() })?;
-    Ok(NewOp { lane: read_lane(thread), kind: READ, entity: "read_mark", id: thread, args, guard: Guard::default() })
+    Ok(NewOp {
+        lane: read_lane(thread),
+        kind: READ,
+        entity: "read_mark",
+        id: thread,
+        args,
+        guard: Guard::default(),
+    })
 }
 
 /// Unsent marks of a thread that a higher one replaces.

@@ -11,7 +11,8 @@ use std::borrow::Cow;
 
 const CHANGED: Change = Change::Messages { thread: None };
 
-pub(crate) static THREAD: Kind = Kind { entity: "thread", table: "thread", put: put_thread, forget: None, change: CHANGED };
+pub(crate) static THREAD: Kind =
+    Kind { entity: "thread", table: "thread", put: put_thread, forget: None, change: CHANGED };
 pub(crate) static MESSAGE: Kind = Kind {
     entity: "message",
     table: "message",
@@ -71,7 +72,8 @@ fn put_thread(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
 }
 
 fn put_message(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
-    let message: MessageRecord<'_> = serde_json::from_str(record.body).map_err(|_| Unfit::Record("fields"))?;
+    let message: MessageRecord<'_> =
+        serde_json::from_str(record.body).map_err(|_| Unfit::Record("fields"))?;
     let n: i64 = message.n.parse().ok().filter(|n| *n > 0).ok_or(Unfit::Record("n"))?;
     let sent_at = parse_rfc3339(&message.sent_at).ok_or(Unfit::Record("sent_at"))?;
     let pk: Option<i64> = tx
@@ -145,7 +147,10 @@ pub(super) fn threads(c: &Connection) -> Result<Vec<ThreadRow>, PortalError> {
 /// One conversation.
 pub(super) fn thread(c: &Connection, id: Id) -> Result<Option<ThreadRow>, PortalError> {
     // The id is a parsed UUID: hexadecimal digits only.
-    let condition = format!("WHERE t.id = x'{}'", id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let condition = format!(
+        "WHERE t.id = x'{}'",
+        id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    );
     Ok(thread_rows(c, &condition)?.pop())
 }
 
@@ -191,7 +196,12 @@ fn message(c: &Connection, pk: i64) -> Result<MessageRow, PortalError> {
 }
 
 /// Up to `limit` messages of a conversation below `before`, newest first.
-pub(super) fn messages(c: &Connection, thread: Id, before: i64, limit: u32) -> Result<Vec<MessageRow>, PortalError> {
+pub(super) fn messages(
+    c: &Connection,
+    thread: Id,
+    before: i64,
+    limit: u32,
+) -> Result<Vec<MessageRow>, PortalError> {
     let mut statement = c.prepare_cached(&format!(
         "SELECT {MESSAGE_COLUMNS} FROM message WHERE thread = ?1 AND n < ?2 ORDER BY n DESC LIMIT ?3"
     ))?;
@@ -206,7 +216,8 @@ pub(super) fn has_message(c: &Connection, id: Id) -> Result<bool, PortalError> {
 
 /// Unread messages of a conversation above a mark.
 pub(super) fn unread(c: &Connection, thread: Id, upto: i64) -> Result<u64, PortalError> {
-    let mut statement = c.prepare_cached("SELECT count(*) FROM message WHERE thread = ?1 AND n > ?2 AND mine = 0")?;
+    let mut statement =
+        c.prepare_cached("SELECT count(*) FROM message WHERE thread = ?1 AND n > ?2 AND mine = 0")?;
     let count: i64 = statement.query_row(params![thread.as_bytes(), upto], |row| row.get(0))?;
     Ok(count.unsigned_abs())
 }
@@ -228,7 +239,8 @@ pub(super) fn search(c: &Connection, asked: &str, limit: u32) -> Result<Vec<(Id,
         ),
     };
     let mut statement = c.prepare_cached(sql)?;
-    let found = statement.query_map((argument, limit), |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
+    let found =
+        statement.query_map((argument, limit), |row| row.get::<_, i64>(0))?.collect::<Result<Vec<_>, _>>()?;
     let mut thread_of = c.prepare_cached("SELECT thread FROM message WHERE pk = ?1")?;
     found
         .into_iter()
@@ -247,7 +259,9 @@ pub(super) struct DraftRow {
 
 /// Drafts, newest first.
 pub(super) fn drafts(c: &Connection) -> Result<Vec<DraftRow>, PortalError> {
-    let mut statement = c.prepare_cached("SELECT key, recipient, subject, body, saved_at FROM draft ORDER BY saved_at DESC, key")?;
+    let mut statement = c.prepare_cached(
+        "SELECT key, recipient, subject, body, saved_at FROM draft ORDER BY saved_at DESC, key",
+    )?;
     let rows = statement.query_map([], |row| {
         Ok(DraftRow {
             key: row.get(0)?,
@@ -261,8 +275,16 @@ pub(super) fn drafts(c: &Connection) -> Result<Vec<DraftRow>, PortalError> {
 }
 
 pub(super) fn save_draft(tx: &Transaction<'_>, draft: &DraftRow) -> Result<(), PortalError> {
-    tx.prepare_cached("INSERT OR REPLACE INTO draft (key, recipient, subject, body, saved_at) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute((&draft.key, &draft.recipient, draft.subject.expose(), draft.body.expose(), draft.saved_at.0))?;
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO draft (key, recipient, subject, body, saved_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute((
+        &draft.key,
+        &draft.recipient,
+        draft.subject.expose(),
+        draft.body.expose(),
+        draft.saved_at.0,
+    ))?;
     Ok(())
 }
 
@@ -273,5 +295,7 @@ pub(super) fn remove_draft(tx: &Transaction<'_>, key: &str) -> Result<(), Portal
 
 /// The text of one draft.
 pub(super) fn draft_body(c: &Connection, key: &str) -> Result<Option<String>, PortalError> {
-    Ok(c.prepare_cached("SELECT body FROM draft WHERE key = ?1")?.query_row([key], |row| row.get(0)).optional()?)
+    Ok(c.prepare_cached("SELECT body FROM draft WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))
+        .optional()?)
 }

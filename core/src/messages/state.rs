@@ -8,7 +8,7 @@ use crate::people::rows::{Policy, StaffRecord};
 const SUBJECT_MAX: usize = 200;
 
 /// Whether a text can be sent.
-pub(super) fn body(text: &str, policy: &Policy) -> Result<(), Reason> {
+pub(crate) fn body(text: &str, policy: &Policy) -> Result<(), Reason> {
     match text.trim().is_empty() {
         true => Err(Reason::BodyEmpty),
         false if text.chars().count() > policy.message_max_chars => Err(Reason::BodyTooLong),

@@ -4,8 +4,8 @@ use super::ops::{Overlay, PendingMessage, To};
 use super::rows::{self, MessageRow, ThreadRow};
 use super::state;
 use super::{
-    Draft, DraftView, MessageHit, MessageState, MessageView, Printable, Recipient, RecipientChoice, Recipients, ThreadFilter,
-    ThreadPage, ThreadSummary, ThreadView,
+    Draft, DraftView, MessageHit, MessageState, MessageView, Printable, Recipient, RecipientChoice,
+    Recipients, ThreadFilter, ThreadPage, ThreadSummary, ThreadView,
 };
 use crate::error::{PortalError, Reason};
 use crate::people::rows::{People, policy, practice, staff};
@@ -37,7 +37,11 @@ fn unread(c: &Connection, thread: &ThreadRow, overlay: &Overlay) -> Result<u64, 
 }
 
 /// The client's own messages that the base lacks, of one conversation.
-fn pending<'a>(c: &Connection, overlay: &'a Overlay, thread: Id) -> Result<Vec<&'a PendingMessage>, PortalError> {
+fn pending<'a>(
+    c: &Connection,
+    overlay: &'a Overlay,
+    thread: Id,
+) -> Result<Vec<&'a PendingMessage>, PortalError> {
     let mut pending = Vec::new();
     for message in overlay.messages.iter().filter(|message| message.thread == thread) {
         if !rows::has_message(c, message.id)? {
@@ -52,7 +56,12 @@ struct Listed {
     summary: ThreadSummary,
 }
 
-pub(super) fn threads(c: &Connection, filter: ThreadFilter, offset: u32, limit: u32) -> Result<ThreadPage, PortalError> {
+pub(super) fn threads(
+    c: &Connection,
+    filter: ThreadFilter,
+    offset: u32,
+    limit: u32,
+) -> Result<ThreadPage, PortalError> {
     let (people, overlay) = (People::read(c)?, Overlay::read(c)?);
     let mut listed = Vec::new();
     let mut unread_total = 0;
@@ -65,23 +74,35 @@ pub(super) fn threads(c: &Connection, filter: ThreadFilter, offset: u32, limit: 
         }
     }
     if filter == ThreadFilter::All {
-        for thread in overlay.threads.iter().filter(|thread| !base.iter().any(|known| known.id == thread.id)) {
+        for thread in overlay.threads.iter().filter(|thread| !base.iter().any(|known| known.id == thread.id))
+        {
             listed.push(pending_summary(c, thread.id, &thread.subject, &thread.to, &people, &overlay)?);
         }
     }
     listed.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| b.summary.id.cmp(&a.summary.id)));
     let total = u32::try_from(listed.len()).unwrap_or(u32::MAX);
-    let threads = listed.into_iter().skip(offset as usize).take(limit as usize).map(|listed| listed.summary).collect();
+    let threads =
+        listed.into_iter().skip(offset as usize).take(limit as usize).map(|listed| listed.summary).collect();
     let start = Availability::of(state::start(&policy(c)?));
     Ok(ThreadPage { threads, total, unread: unread_total, start, as_of: as_of(c)? })
 }
 
-fn summary(c: &Connection, thread: &ThreadRow, unread: u64, people: &People, overlay: &Overlay) -> Result<Listed, PortalError> {
+fn summary(
+    c: &Connection,
+    thread: &ThreadRow,
+    unread: u64,
+    people: &People,
+    overlay: &Overlay,
+) -> Result<Listed, PortalError> {
     let pending = pending(c, overlay, thread.id)?;
     let newest = pending.last();
     let base = thread.last.as_ref();
-    let at = newest.map(|m| m.at).into_iter().chain(base.map(|m| m.sent_at)).max().unwrap_or(thread.created_at);
-    let text = newest.map(|m| m.body.expose().as_str()).or(base.map(|m| m.text.expose().as_str())).unwrap_or_default();
+    let at =
+        newest.map(|m| m.at).into_iter().chain(base.map(|m| m.sent_at)).max().unwrap_or(thread.created_at);
+    let text = newest
+        .map(|m| m.body.expose().as_str())
+        .or(base.map(|m| m.text.expose().as_str()))
+        .unwrap_or_default();
     Ok(Listed {
         at: at.0,
         summary: ThreadSummary {
@@ -147,7 +168,12 @@ fn snippet(text: &str) -> String {
     }
 }
 
-pub(super) fn thread(c: &Connection, id: Id, before: Option<u64>, limit: u32) -> Result<ThreadView, PortalError> {
+pub(super) fn thread(
+    c: &Connection,
+    id: Id,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<ThreadView, PortalError> {
     let (people, overlay, policy) = (People::read(c)?, Overlay::read(c)?, policy(c)?);
     let base = rows::thread(c, id)?;
     let listed = match (&base, overlay.threads.iter().find(|thread| thread.id == id)) {
@@ -155,11 +181,16 @@ pub(super) fn thread(c: &Connection, id: Id, before: Option<u64>, limit: u32) ->
         (None, Some(thread)) => pending_summary(c, id, &thread.subject, &thread.to, &people, &overlay)?,
         (None, None) => return Err(PortalError::not_found(Reason::ThreadUnknown)),
     };
-    let mark = base.as_ref().map_or(0, |thread| thread.upto).max(overlay.marks.get(&id).copied().unwrap_or(0));
+    let mark =
+        base.as_ref().map_or(0, |thread| thread.upto).max(overlay.marks.get(&id).copied().unwrap_or(0));
     let below = before.and_then(|n| i64::try_from(n).ok()).unwrap_or(i64::MAX);
-    let found = rows::messages(c, id, below, limit)?;
-    let earlier = found.last().filter(|oldest| oldest.n > 1).map(|oldest| oldest.n.unsigned_abs());
-    let mut messages: Vec<MessageView> = found.into_iter().rev().map(|row| received(row, mark, &people)).collect();
+    // One more than asked for tells whether there is a page before: places have gaps.
+    let mut found = rows::messages(c, id, below, limit.saturating_add(1))?;
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let earlier = found.last().filter(|_| more).map(|oldest| oldest.n.unsigned_abs());
+    let mut messages: Vec<MessageView> =
+        found.into_iter().rev().map(|row| received(row, mark, &people)).collect();
     if before.is_none() {
         messages.extend(pending(c, &overlay, id)?.into_iter().map(|message| waiting(message, &people)));
     }
@@ -210,13 +241,18 @@ pub(super) fn recipients(c: &Connection) -> Result<Recipients, PortalError> {
         person: None,
         writable: Availability::of(Ok(())),
     });
-    let staff = staff(c)?.into_iter().filter(|(_, record)| record.active).map(|(id, record)| RecipientChoice {
-        recipient: Recipient::Staff { id: id.to_string() },
-        label: record.name.clone(),
-        writable: Availability::of(state::recipient(Some(&record))),
-        person: Some(crate::people::rows::person(id.to_string(), &record)),
-    });
-    Ok(Recipients { choices: routes.chain(staff).collect(), start: Availability::of(state::start(&policy)), as_of: as_of(c)? })
+    let staff =
+        staff(c)?.into_iter().filter(|(_, record)| record.active).map(|(id, record)| RecipientChoice {
+            recipient: Recipient::Staff { id: id.to_string() },
+            label: record.name.clone(),
+            writable: Availability::of(state::recipient(Some(&record))),
+            person: Some(crate::people::rows::person(id.to_string(), &record)),
+        });
+    Ok(Recipients {
+        choices: routes.chain(staff).collect(),
+        start: Availability::of(state::start(&policy)),
+        as_of: as_of(c)?,
+    })
 }
 
 pub(super) fn search(c: &Connection, asked: &str, limit: u32) -> Result<Vec<MessageHit>, PortalError> {
@@ -225,7 +261,9 @@ pub(super) fn search(c: &Connection, asked: &str, limit: u32) -> Result<Vec<Mess
         return Ok(Vec::new());
     }
     let mut hits = Vec::new();
-    for message in overlay.messages.iter().rev().filter(|message| super::words::matches(message.body.expose(), asked)) {
+    for message in
+        overlay.messages.iter().rev().filter(|message| super::words::matches(message.body.expose(), asked))
+    {
         if !rows::has_message(c, message.id)? {
             hits.push(MessageHit {
                 thread: message.thread.to_string(),
@@ -249,7 +287,8 @@ pub(super) fn search(c: &Connection, asked: &str, limit: u32) -> Result<Vec<Mess
 
 fn subject(c: &Connection, overlay: &Overlay, id: Id) -> Result<String, PortalError> {
     let base = rows::thread(c, id)?.map(|thread| thread.record.subject);
-    let pending = || overlay.threads.iter().find(|thread| thread.id == id).map(|thread| thread.subject.clone());
+    let pending =
+        || overlay.threads.iter().find(|thread| thread.id == id).map(|thread| thread.subject.clone());
     Ok(base.or_else(pending).unwrap_or_default())
 }
 
@@ -296,7 +335,8 @@ pub(super) fn print(c: &Connection, id: Id, now: SystemTime) -> Result<Printable
     }
     text.push_str(&format!("Printed {}\n{} messages\n", spoken(now, &zone), messages.len()));
     for message in &messages {
-        let name = if message.author.name.is_empty() { practice.as_str() } else { message.author.name.as_str() };
+        let name =
+            if message.author.name.is_empty() { practice.as_str() } else { message.author.name.as_str() };
         let note = match &message.state {
             MessageState::Waiting | MessageState::Sending => " (not sent yet)",
             MessageState::Refused { .. } => " (not accepted)",

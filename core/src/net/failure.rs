@@ -15,9 +15,6 @@ fn before_the_request(error: &reqwest::Error) -> TransportError {
     if let Some(tls) = chain(error).find_map(<dyn Error>::downcast_ref::<rustls::Error>) {
         return of_tls(tls);
     }
-    if error.is_timeout() {
-        return TransportError::TimedOut;
-    }
     match innermost_io(error) {
         Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
             TransportError::ConnectionLost

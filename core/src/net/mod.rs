@@ -2,6 +2,7 @@
 //! given roots and pins, no redirects, no proxy, no cookies, no retries, and a bound on time and
 //! size for every exchange. It never formats an address, a header or a body.
 
+pub(crate) mod bound;
 mod failure;
 pub(crate) mod problem;
 mod tls;
@@ -58,8 +59,7 @@ impl HttpTransport {
         let pins = tls::Pins::new(&config.pins)?;
         // A configuration is handed over in every case: without one, the client would look for a
         // process-wide TLS provider and panic.
-        let tls =
-            if secure { tls::client_config(&config.roots_pem, pins)? } else { tls::trust_nobody()? };
+        let tls = if secure { tls::client_config(&config.roots_pem, pins)? } else { tls::trust_nobody()? };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(secure)

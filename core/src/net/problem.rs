@@ -22,12 +22,8 @@ const PORTAL_TIME: HeaderName = HeaderName::from_static("portal-time");
 pub(crate) struct Problem {
     /// 1 to 64 lower-case letters, digits and `_`: fit for `Reason::from_code`.
     pub(crate) code: String,
-    /// Whether the same request may work later.
-    pub(crate) retryable: bool,
     /// The input that is to blame; letters, digits, `_`, `.`, `-`, `[` and `]` only.
     pub(crate) field: Option<String>,
-    /// How long to wait before the next request.
-    pub(crate) retry_after: Option<Duration>,
 }
 
 /// What to do with an answer.
@@ -95,12 +91,7 @@ pub(crate) fn problem(headers: &HeaderMap, body: &[u8]) -> Option<Problem> {
     let code =
         document.get("code").or_else(|| document.get("error"))?.as_str().filter(|code| is_code(code))?;
     let field = document.get("field").and_then(|field| field.as_str()).filter(|field| is_field(field));
-    Some(Problem {
-        code: code.to_owned(),
-        retryable: document.get("retryable").and_then(serde_json::Value::as_bool).unwrap_or(false),
-        field: field.map(str::to_owned),
-        retry_after: retry_after(headers),
-    })
+    Some(Problem { code: code.to_owned(), field: field.map(str::to_owned) })
 }
 
 /// The wait that `Retry-After` asks for, at most an hour. A date is compared with the server's own
@@ -164,7 +155,7 @@ mod tests {
     }
 
     fn code(code: &str) -> Problem {
-        Problem { code: code.to_owned(), retryable: false, field: None, retry_after: None }
+        Problem { code: code.to_owned(), field: None }
     }
 
     #[test]
@@ -214,7 +205,7 @@ mod tests {
         let of = |body: &str| problem(json(422, "").headers(), body.as_bytes());
         let whole =
             of(r#"{"code":"body_too_long","retryable":true,"field":"message.body","detail":"x"}"#).unwrap();
-        assert_eq!((whole.code.as_str(), whole.retryable), ("body_too_long", true));
+        assert_eq!(whole.code, "body_too_long");
         assert_eq!(whole.field.as_deref(), Some("message.body"));
         assert_eq!(of(r#"{"error":"invalid_grant","code":"code_used"}"#).unwrap().code, "code_used");
         assert_eq!(of(r#"{"error":"invalid_grant"}"#).unwrap().code, "invalid_grant");

@@ -2,9 +2,9 @@
 
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
-use crate::messages::ops;
+use crate::messages::{ops, state};
 use crate::people::Availability;
-use crate::people::rows::People;
+use crate::people::rows::{People, policy};
 use crate::session::Session;
 use crate::sync::Driver;
 use crate::sync::outbox::{self, OpRow, OpState};
@@ -87,19 +87,17 @@ impl Outbox {
     /// # Errors
     /// `NotFound { entry_unknown }`.
     pub async fn retry(&self, id: String) -> Result<(), PortalError> {
-        self.change(id, |_| Ok(Act::Again(None))).await
+        self.change(id, |_, _| Ok(Act::Again(None))).await
     }
 
     /// Replaces the text of an entry that waits or was refused; a refused one is tried again.
     ///
     /// # Errors
-    /// `Refused { on_its_way }` while its outcome is not known; `Refused { body_empty }`;
-    /// `NotFound { entry_unknown }`.
+    /// `Refused { on_its_way }` while its outcome is not known; `Refused` with `body_empty` or
+    /// `body_too_long`; `NotFound { entry_unknown }`.
     pub async fn edit(&self, id: String, text: String) -> Result<(), PortalError> {
-        if text.trim().is_empty() {
-            return Err(PortalError::refused_field(Reason::BodyEmpty, "text"));
-        }
-        self.change(id, move |op| {
+        self.change(id, move |c, op| {
+            state::body(&text, &policy(c)?).map_err(|reason| PortalError::refused_field(reason, "text"))?;
             changeable(op).map_err(PortalError::refused)?;
             Ok(Act::Again(ops::with_text(op, &text)?))
         })
@@ -112,7 +110,7 @@ impl Outbox {
     /// `Refused { on_its_way }` while its outcome is not known, since it may have arrived;
     /// `NotFound { entry_unknown }`.
     pub async fn discard(&self, id: String) -> Result<(), PortalError> {
-        self.change(id, |op| {
+        self.change(id, |_, op| {
             changeable(op).map_err(PortalError::refused)?;
             Ok(Act::Discard)
         })
@@ -133,7 +131,7 @@ impl Outbox {
     async fn change(
         &self,
         id: String,
-        decide: impl FnOnce(&OpRow) -> Result<Act, PortalError> + Send + 'static,
+        decide: impl FnOnce(&Connection, &OpRow) -> Result<Act, PortalError> + Send + 'static,
     ) -> Result<(), PortalError> {
         let id = Id::parse(&id, "id")?;
         let (session, driver) = (self.session.clone(), self.driver.clone());
@@ -143,8 +141,9 @@ impl Outbox {
             .run(async move {
                 driver
                     .write(move |tx, _| {
-                        let op = outbox::by_key(tx, id)?.ok_or_else(|| PortalError::not_found(Reason::EntryUnknown))?;
-                        match (decide(&op)?, op.state) {
+                        let op = outbox::by_key(tx, id)?
+                            .ok_or_else(|| PortalError::not_found(Reason::EntryUnknown))?;
+                        match (decide(tx, &op)?, op.state) {
                             (Act::Discard, _) => outbox::remove(tx, op.pk),
                             (Act::Again(args), OpState::NeedsClient) => {
                                 outbox::requeue(tx, &op, args.as_deref().unwrap_or(&op.args), key)
@@ -155,6 +154,7 @@ impl Outbox {
                     })
                     .await?;
                 // Somebody looks at the outbox and wants it sent: the backoff is over.
+                session.changes.emit(&Change::Outbox);
                 driver.hurry();
                 session.changes.emit(&Change::Messages { thread: None });
                 Ok(())
@@ -190,9 +190,10 @@ pub(crate) fn entries(c: &Connection) -> Result<Vec<OutboxEntry>, PortalError> {
                     OpState::Waiting => OutboxState::Waiting,
                     OpState::Unanswered => OutboxState::Sending,
                     OpState::Done => OutboxState::Sent,
-                    OpState::NeedsClient => {
-                        OutboxState::Refused { reason: op.reason.unwrap_or(Reason::Impossible), field: op.field }
-                    }
+                    OpState::NeedsClient => OutboxState::Refused {
+                        reason: op.reason.unwrap_or(Reason::Impossible),
+                        field: op.field,
+                    },
                 },
             });
         }

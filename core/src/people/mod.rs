@@ -111,9 +111,5 @@ pub(crate) async fn apply_policy(session: Arc<Session>) {
     let Ok(store) = session.store() else { return };
     let Ok(Some((record, text))) = store.read(rows::practice).await else { return };
     session.set_lock_rule(LockRule::from_policy(record.policy.idle_lock_s, record.policy.background_lock_s));
-    let mut install = session.install();
-    if install.content().practice.as_ref() != Some(&text) {
-        // Best effort: the card of before is still there.
-        let _ = install.update(|content| content.practice = Some(text));
-    }
+    session.card.keep(&text);
 }

@@ -12,8 +12,10 @@ use std::collections::HashMap;
 
 pub(crate) static PRACTICE: Kind =
     Kind { entity: "practice", table: "practice", put: put_practice, forget: None, change: Change::Home };
-pub(crate) static CLIENT: Kind = Kind { entity: "client", table: "client", put: put_client, forget: None, change: Change::Everything };
-pub(crate) static STAFF: Kind = Kind { entity: "staff", table: "staff", put: put_staff, forget: None, change: Change::Everything };
+pub(crate) static CLIENT: Kind =
+    Kind { entity: "client", table: "client", put: put_client, forget: None, change: Change::Everything };
+pub(crate) static STAFF: Kind =
+    Kind { entity: "staff", table: "staff", put: put_staff, forget: None, change: Change::Everything };
 
 /// The practice's record, with what a missing field means.
 #[derive(Deserialize)]
@@ -85,7 +87,13 @@ pub(crate) struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { idle_lock_s: 300, background_lock_s: 30, reply_hours: 24, message_max_chars: 10_000, start_threads: true }
+        Self {
+            idle_lock_s: 300,
+            background_lock_s: 30,
+            reply_hours: 24,
+            message_max_chars: 10_000,
+            start_threads: true,
+        }
     }
 }
 
@@ -155,8 +163,10 @@ fn stored<T: DeserializeOwned>(body: &str) -> Result<T, PortalError> {
 
 /// The practice's record, and its text as it came.
 pub(crate) fn practice(c: &Connection) -> Result<Option<(PracticeRecord, String)>, PortalError> {
-    let body: Option<String> =
-        c.prepare_cached("SELECT body FROM practice ORDER BY pk LIMIT 1")?.query_row([], |row| row.get(0)).optional()?;
+    let body: Option<String> = c
+        .prepare_cached("SELECT body FROM practice ORDER BY pk LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
     body.map(|body| Ok((stored(&body)?, body))).transpose()
 }
 
@@ -167,8 +177,10 @@ pub(crate) fn policy(c: &Connection) -> Result<Policy, PortalError> {
 
 /// The client's own record.
 pub(crate) fn client(c: &Connection) -> Result<Option<ClientRecord>, PortalError> {
-    let body: Option<String> =
-        c.prepare_cached("SELECT body FROM client ORDER BY pk LIMIT 1")?.query_row([], |row| row.get(0)).optional()?;
+    let body: Option<String> = c
+        .prepare_cached("SELECT body FROM client ORDER BY pk LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
     body.map(|body| stored(&body)).transpose()
 }
 
@@ -192,11 +204,15 @@ pub(crate) struct People {
 
 impl People {
     pub(crate) fn read(c: &Connection) -> Result<Self, PortalError> {
-        let by_id = staff(c)?.into_iter().map(|(id, record)| (id.to_string(), person(id.to_string(), &record))).collect();
+        let by_id = staff(c)?
+            .into_iter()
+            .map(|(id, record)| (id.to_string(), person(id.to_string(), &record)))
+            .collect();
         let client = client(c)?;
         let practice_zone = practice(c)?.map(|(practice, _)| practice.zone);
         // An unknown zone of the client's is not shown as another one: the practice's is (R58).
-        let own = client.as_ref().map(|client| client.zone.clone()).filter(|zone| Zone::parse(zone).is_some());
+        let own =
+            client.as_ref().map(|client| client.zone.clone()).filter(|zone| Zone::parse(zone).is_some());
         let me = Person {
             id: client.as_ref().map(|client| client.id.clone()).unwrap_or_default(),
             name: client.as_ref().map(ClientRecord::display_name).unwrap_or_default(),
@@ -244,7 +260,13 @@ impl From<PracticeRecord> for Practice {
             sites: record
                 .sites
                 .into_iter()
-                .map(|site| Site { id: site.id, name: site.name, zone: site.zone, address: site.address, phone: site.phone })
+                .map(|site| Site {
+                    id: site.id,
+                    name: site.name,
+                    zone: site.zone,
+                    address: site.address,
+                    phone: site.phone,
+                })
                 .collect(),
             reply_hours: record.policy.reply_hours,
         }

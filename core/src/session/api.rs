@@ -2,6 +2,7 @@
 
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
+use crate::net::bound;
 use crate::net::problem::{Class, classify};
 use crate::ports::{Exchange, Ports};
 use crate::values::{Millis, Secret, parse_rfc3339};
@@ -29,9 +30,15 @@ pub(crate) enum Failure {
     /// 426.
     UpdateRequired,
     /// Any other 4xx: the same request will not work later.
-    Refused { reason: Reason, field: Option<String> },
+    Refused { status: u16, reason: Reason, field: Option<String> },
     /// Nothing was sent, or what came could not be kept: this device's storage failed, or it locked.
     Local(PortalError),
+}
+
+impl From<PortalError> for Failure {
+    fn from(error: PortalError) -> Self {
+        Self::Local(error)
+    }
 }
 
 impl From<Failure> for PortalError {
@@ -42,7 +49,7 @@ impl From<Failure> for PortalError {
             Failure::Revoked => Self::signed_out(Reason::AccessRevoked),
             Failure::Gone => Self::offline(Reason::BadAnswer),
             Failure::UpdateRequired => Self::refused(Reason::UpdateRequired),
-            Failure::Refused { reason, field } => Self::Refused { reason, field },
+            Failure::Refused { reason, field, .. } => Self::Refused { reason, field },
             Failure::Local(error) => error,
         }
     }
@@ -73,7 +80,10 @@ pub(crate) async fn send(ports: &Ports, call: Call<'_>) -> Result<Response<Vec<u
         request = request.header(header::CONTENT_TYPE, "application/json");
     }
     let request = request.body(call.json.unwrap_or_default()).map_err(|_| bad_answer())?;
-    let answer = ports.transport.send(Exchange { request, max_body: MAX_BODY, timeout: TIMEOUT }).await;
+    let answer = ports
+        .transport
+        .send(Exchange { request, max_body: MAX_BODY, timeout: bound::within(TIMEOUT, ports.clock.as_ref()) })
+        .await;
     let response = answer.map_err(|error| {
         log::event(Event::RequestFailed, Some(&error.into()), 0u64);
         Failure::Later { reason: error.into(), wait: None }
@@ -83,15 +93,17 @@ pub(crate) async fn send(ports: &Ports, call: Call<'_>) -> Result<Response<Vec<u
 
 /// What the answer means, before anybody looks at the body.
 fn sort(response: Response<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
-    let class = classify(&response);
+    let (class, status) = (classify(&response), response.status().as_u16());
     if matches!(class, Class::Ok | Class::NotModified) {
         return Ok(response);
     }
-    log::event(Event::RequestFailed, None, response.status().as_u16());
+    log::event(Event::RequestFailed, None, status);
     Err(match class {
         Class::Unauthorized(_) => Failure::Unauthorized,
         Class::Forbidden(problem) if problem.code == Reason::AccessRevoked.code() => Failure::Revoked,
-        Class::Gone(problem) if matches!(problem.code.as_str(), "cursor_expired" | "epoch_changed") => Failure::Gone,
+        Class::Gone(problem) if matches!(problem.code.as_str(), "cursor_expired" | "epoch_changed") => {
+            Failure::Gone
+        }
         Class::UpdateRequired => Failure::UpdateRequired,
         Class::Busy { retry_after, problem } => {
             let locked = problem.is_some_and(|problem| problem.code == Reason::RegistrationLocked.code());
@@ -104,7 +116,7 @@ fn sort(response: Response<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
         | Class::Conflict(problem)
         | Class::Gone(problem)
         | Class::Unprocessable(problem) => {
-            Failure::Refused { reason: Reason::from_code(&problem.code), field: problem.field }
+            Failure::Refused { status, reason: Reason::from_code(&problem.code), field: problem.field }
         }
         Class::Ok | Class::NotModified | Class::Bad => bad_answer(),
     })

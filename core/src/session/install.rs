@@ -1,18 +1,30 @@
 //! What this install knows before anybody unlocks it, in one file sealed by a key of its own that
-//! needs no prompt: whose records are here, a sign-in under way, revocations still to be delivered,
-//! and the practice's public card. No health data.
+//! needs no prompt: whose records are here, a sign-in under way and revocations still to be delivered.
+//! No health data. Beside it, unsealed, the practice's public card.
+//!
+//! Several processes may have it open: every change is made to what the file says under a lock, and
+//! whoever is about to decide something looks first whether the file is still the one that was read.
 
+use super::state::State;
 use crate::error::{PortalError, Reason};
 use crate::ports::{KeyPolicy, KeyVault, VaultError};
 use crate::store::{files, vault_error};
 use crate::values::private_debug;
 use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 const FILE: &str = "install";
+/// Where a file goes that cannot be read.
+const DAMAGED: &str = "install.damaged";
+const CARD: &str = "practice.json";
 const ALIAS: &str = "portal-install";
+/// Most bytes that a key store wraps; reserved at once, since a buffer that grows leaves copies.
+const MAX_CONTENT: usize = 64 * 1024;
 /// A refresh token waits at most this long to be revoked; the server ends it by itself later.
 const TOMBSTONE_MS: i64 = 24 * 3_600_000;
 
@@ -25,7 +37,10 @@ pub(crate) struct Content {
     pub(crate) accounts: Vec<Account>,
     pub(crate) pending: Option<PendingSignIn>,
     pub(crate) revocations: Vec<Tombstone>,
-    /// `GET /v1/practice` as it came: the crisis card without network, session or server.
+    /// The code of why only a sign-in helps, although records may be here.
+    pub(crate) out: Option<String>,
+    /// Where version 1 kept the public card; read once.
+    #[serde(skip_serializing)]
     pub(crate) practice: Option<String>,
 }
 
@@ -52,8 +67,8 @@ pub(crate) struct Endpoints {
 /// The one sign-in that may be under way; it survives a kill while the browser is in front.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct PendingSignIn {
-    pub(crate) state: String,
-    pub(crate) verifier: String,
+    pub(crate) state: Zeroizing<String>,
+    pub(crate) verifier: Zeroizing<String>,
     pub(crate) install_id: String,
     pub(crate) endpoints: Endpoints,
 }
@@ -62,7 +77,7 @@ pub(crate) struct PendingSignIn {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Tombstone {
     pub(crate) endpoint: String,
-    pub(crate) refresh_token: String,
+    pub(crate) refresh_token: Zeroizing<String>,
     pub(crate) at: i64,
 }
 
@@ -70,56 +85,168 @@ private_debug!(Content, Account, PendingSignIn, Tombstone);
 
 /// The file and its content.
 pub(crate) struct Install {
-    path: PathBuf,
+    root: PathBuf,
     vault: Arc<dyn KeyVault>,
     content: Content,
+    /// The file when `content` was read from it or written to it.
+    stamp: Option<Stamp>,
+    /// Why the file cannot be read now. `content` is empty then, and is not written over it.
+    unread: Option<PortalError>,
+}
+
+/// Length, time and number of a file: another one was put in its place when they differ.
+type Stamp = (u64, Option<SystemTime>, u64);
+
+/// What reading the file gave.
+enum Found {
+    Known(Box<Content>),
+    Nothing,
+    /// These files are a copy on another device, say.
+    KeyGone,
+    /// The key store works, and these bytes are not what it sealed.
+    Damaged,
 }
 
 impl Install {
-    /// Opens the file, or starts a new install when there is none or its key is gone.
+    /// Opens the file, or starts a new install when there is none, its key is gone or it is damaged.
+    /// Succeeds whenever the directory can be used: what cannot be read now is asked for again later.
     pub(crate) fn open(root: &Path, vault: Arc<dyn KeyVault>) -> Result<Self, PortalError> {
         files::private_directory(root)?;
-        finish_wipes(root, vault.as_ref())?;
-        let path = root.join(FILE);
-        let known: Option<Content> = match std::fs::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
-            Ok(wrapped) => match vault.unwrap(ALIAS.to_owned(), wrapped) {
-                // Its key is gone (these files are a copy on another device, say): a new install.
-                Err(VaultError::KeyGone { .. }) => None,
-                Err(error) => return Err(vault_error(error)),
-                Ok(plain) => {
-                    let plain = Zeroizing::new(plain);
-                    Some(serde_json::from_slice(&plain).map_err(|_| PortalError::storage(Reason::Damaged))?)
-                }
-            },
-        };
-        let mut content = match known {
-            Some(content) => content,
-            None => {
-                wipe_everybody(root, vault.as_ref())?;
-                Content::default()
+        let mut install =
+            Self { root: root.to_owned(), vault, content: Content::default(), stamp: None, unread: None };
+        // The marks of what cannot be destroyed now stay for the next start.
+        let _ = install.finish_wipes();
+        install.unread = install.begin().err();
+        Ok(install)
+    }
+
+    fn begin(&mut self) -> Result<(), PortalError> {
+        let _lock = Lock::take(&self.root, "install.lock")?;
+        let file = self.root.join(FILE);
+        files::remove_unfinished(&file);
+        let found = self.read()?;
+        if matches!(found, Found::Damaged) {
+            self.set_aside()?;
+        }
+        let gone = matches!(found, Found::KeyGone);
+        let content = match found {
+            Found::Known(content) => *content,
+            Found::KeyGone => Content::default(),
+            // Said until somebody signs in, also when it is a start after the one that found it.
+            Found::Damaged | Found::Nothing => {
+                let out = self.root.join(DAMAGED).exists().then(|| Reason::Damaged.code().to_owned());
+                Content { out, ..Content::default() }
             }
         };
+        self.wipe_unnamed(&content.accounts);
+        if gone {
+            files::remove(&file)?;
+        }
         // Not before: a key made now would hide that the old one is gone.
-        vault.create(ALIAS.to_owned(), KeyPolicy::DeviceUnlocked).map_err(vault_error)?;
-        // Whose records a wipe has taken, though it was cut short before it could say so.
-        content.accounts.retain(|account| directory(root, &account.directory).is_dir());
-        Ok(Self { path, vault, content })
+        self.vault.create(ALIAS.to_owned(), KeyPolicy::DeviceUnlocked).map_err(vault_error)?;
+        (self.content, self.stamp) = (content, stamp(&file));
+        Ok(())
+    }
+
+    /// Reads the file again if it could not be read before, or if another process changed it.
+    pub(crate) fn refresh(&mut self) -> Result<(), PortalError> {
+        if self.unread.is_some() {
+            self.unread = self.begin().err();
+            return self.unread.clone().map_or(Ok(()), Err);
+        }
+        let now = stamp(&self.root.join(FILE));
+        if now != self.stamp
+            && let Found::Known(content) = self.read()?
+        {
+            (self.content, self.stamp) = (*content, now);
+        }
+        Ok(())
+    }
+
+    fn read(&self) -> Result<Found, PortalError> {
+        let wrapped = match fs::read(self.root.join(FILE)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+            wrapped => wrapped?,
+        };
+        let plain = match self.unwrap(&wrapped) {
+            Ok(Some(plain)) => Zeroizing::new(plain),
+            Ok(None) => return Ok(Found::Damaged),
+            Err(VaultError::KeyGone { .. }) => return Ok(Found::KeyGone),
+            Err(error) => return Err(vault_error(error)),
+        };
+        let Ok(mut content) = serde_json::from_slice::<Content>(&plain) else { return Ok(Found::Damaged) };
+        // Whose records a wipe has begun to take, though it was cut short before it could say so.
+        content.accounts.retain(|account| {
+            directory(&self.root, &account.directory).is_dir()
+                && !mark(&self.root, &account.directory).exists()
+        });
+        Ok(Found::Known(content.into()))
+    }
+
+    /// `None` when the key store works and will not open these bytes. Asked several times: what
+    /// follows cannot be undone, and a device that is just being unlocked fails now and works then.
+    fn unwrap(&self, wrapped: &[u8]) -> Result<Option<Vec<u8>>, VaultError> {
+        const PROBE: &[u8] = b"is anybody there";
+        for _ in 0..3 {
+            match self.vault.unwrap(ALIAS.to_owned(), wrapped.to_vec()) {
+                Err(VaultError::Failed { .. }) => {}
+                answer => return answer.map(Some),
+            }
+            let sealed = self.vault.wrap(ALIAS.to_owned(), PROBE.to_vec())?;
+            if self.vault.unwrap(ALIAS.to_owned(), sealed)? != PROBE {
+                return Err(VaultError::Failed { code: 0 });
+            }
+        }
+        Ok(None)
+    }
+
+    fn set_aside(&self) -> Result<(), PortalError> {
+        let file = self.root.join(FILE);
+        fs::rename(&file, self.root.join(DAMAGED))?;
+        files::sync_directory(&file)
     }
 
     pub(crate) fn content(&self) -> &Content {
         &self.content
     }
 
-    /// Changes the content durably, or not at all.
+    /// Where a session stands that starts from this.
+    pub(crate) fn state(&self) -> State {
+        match (&self.unread, &self.content.out) {
+            (Some(error), _) => State::Locked(error.reason().clone()),
+            (None, Some(code)) => State::SignedOut(Reason::from_code(code)),
+            (None, None) if self.current().is_some() => State::Locked(Reason::LockedNow),
+            (None, None) => State::SignedOut(Reason::NotSignedIn),
+        }
+    }
+
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread.is_some()
+    }
+
+    /// Changes what the file says now, durably or not at all.
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut Content)) -> Result<(), PortalError> {
-        let mut content = self.content.clone();
+        if let Some(error) = &self.unread {
+            return Err(error.clone());
+        }
+        let _lock = Lock::take(&self.root, "install.lock")?;
+        let mut content = match self.read()? {
+            Found::Known(content) => *content,
+            Found::KeyGone => return Err(PortalError::locked(Reason::VaultKeyGone)),
+            // What is in memory is all that is known.
+            Found::Nothing => self.content.clone(),
+            Found::Damaged => {
+                self.set_aside()?;
+                self.content.clone()
+            }
+        };
         change(&mut content);
-        let plain = serde_json::to_vec(&content).map_err(|_| PortalError::bug(Reason::Impossible))?;
-        let wrapped = self.vault.wrap(ALIAS.to_owned(), plain).map_err(vault_error)?;
-        files::replace(&self.path, &wrapped)?;
-        self.content = content;
+        let mut plain = Zeroizing::new(Vec::with_capacity(MAX_CONTENT));
+        serde_json::to_writer(&mut *plain, &content).map_err(|_| PortalError::bug(Reason::Impossible))?;
+        let wrapped = self.vault.wrap(ALIAS.to_owned(), std::mem::take(&mut *plain)).map_err(vault_error)?;
+        let file = self.root.join(FILE);
+        files::replace(&file, &wrapped)?;
+        (self.content, self.stamp) = (content, stamp(&file));
         Ok(())
     }
 
@@ -132,11 +259,129 @@ impl Install {
     /// Revocations still worth a try. The others are forgotten, and their tokens with them.
     pub(crate) fn tombstones(&mut self, wall: i64) -> Vec<Tombstone> {
         let fresh = |tombstone: &Tombstone| wall.saturating_sub(tombstone.at).saturating_abs() < TOMBSTONE_MS;
+        // Another process may have added or delivered some; delivering twice does no harm.
+        let _ = self.refresh_known();
         if !self.content.revocations.iter().all(fresh) {
             // On a full disk they are only passed over, until there is room.
             let _ = self.update(|content| content.revocations.retain(fresh));
         }
         self.content.revocations.iter().filter(|tombstone| fresh(tombstone)).cloned().collect()
+    }
+
+    fn refresh_known(&mut self) -> Result<(), PortalError> {
+        if self.unread.is_none() { self.refresh() } else { Ok(()) }
+    }
+
+    /// Goes on with every wipe that was begun; how many there were.
+    pub(crate) fn finish_wipes(&self) -> Result<usize, PortalError> {
+        let mut begun = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let file = entry?.file_name();
+            begun.extend(file.to_str().and_then(|name| name.strip_prefix("wiping-")).map(ToOwned::to_owned));
+        }
+        self.wipe_all(&begun)
+    }
+
+    /// For somebody who wants everything gone while it cannot be read whose it is.
+    pub(crate) fn wipe_everybody(&self) -> Result<usize, PortalError> {
+        self.wipe_all(&self.directories())
+    }
+
+    /// What no account names: a sign-in that was killed before it was complete, and what nobody can
+    /// open any more because the file that said whose it is is lost.
+    fn wipe_unnamed(&self, accounts: &[Account]) {
+        // Somebody who is signing in just now has a directory that is not named yet.
+        let Ok(Some(_alone)) = Lock::try_take(&self.root, ADMISSION) else { return };
+        let mut unnamed = self.directories();
+        unnamed.retain(|name| !accounts.iter().any(|account| account.directory == *name));
+        // What cannot be destroyed now is marked for the next start.
+        let _ = self.wipe_all(&unnamed);
+    }
+
+    fn directories(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join("users")).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// One that fails does not save the others.
+    fn wipe_all(&self, names: &[String]) -> Result<usize, PortalError> {
+        let wiped: Vec<_> = names.iter().map(|name| wipe(&self.root, name, self.vault.as_ref())).collect();
+        wiped.into_iter().collect::<Result<Vec<()>, _>>().map(|wiped| wiped.len())
+    }
+}
+
+fn stamp(file: &Path) -> Option<Stamp> {
+    let found = fs::metadata(file).ok()?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&found);
+    #[cfg(not(unix))]
+    let number = 0;
+    Some((found.len(), found.modified().ok(), number))
+}
+
+const ADMISSION: &str = "admit.lock";
+
+/// Held while a person's directory is made, until the file names it.
+pub(crate) fn admission(root: &Path) -> Result<Lock, PortalError> {
+    Lock::take(root, ADMISSION)
+}
+
+/// Excludes the other processes. A file system without locks has no other process either.
+pub(crate) struct Lock(File);
+
+impl Lock {
+    fn take(root: &Path, name: &str) -> Result<Self, PortalError> {
+        let file = files::private_file(&root.join(name))?;
+        let _ = file.lock();
+        Ok(Self(file))
+    }
+
+    fn try_take(root: &Path, name: &str) -> Result<Option<Self>, PortalError> {
+        let file = files::private_file(&root.join(name))?;
+        match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            _ => Ok(Some(Self(file))),
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Said aloud: a process that was forked meanwhile holds a copy of the file.
+        let _ = self.0.unlock();
+    }
+}
+
+/// What `GET /v1/practice` gives everybody, as it came: the crisis card without network, session,
+/// server or key store.
+pub(crate) struct Card {
+    file: PathBuf,
+    text: Mutex<Option<String>>,
+}
+
+impl Card {
+    /// `before`: the card where version 1 kept it.
+    pub(crate) fn open(root: &Path, before: Option<&str>) -> Self {
+        let file = root.join(CARD);
+        files::remove_unfinished(&file);
+        let card = Self { text: Mutex::new(fs::read_to_string(&file).ok()), file };
+        if let (None, Some(before)) = (card.text(), before) {
+            card.keep(before);
+        }
+        card
+    }
+
+    pub(crate) fn text(&self) -> Option<String> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes over a newer one. Best effort on disk: there the one of before stays.
+    pub(crate) fn keep(&self, text: &str) {
+        let mut kept = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.as_deref() != Some(text) {
+            let _ = files::replace(&self.file, text.as_bytes());
+            *kept = Some(text.to_owned());
+        }
     }
 }
 
@@ -145,39 +390,24 @@ pub(crate) fn directory(root: &Path, name: &str) -> PathBuf {
     root.join("users").join(name)
 }
 
-/// Marks a wipe as begun, destroys the key, then the files. Killed anywhere, [`finish_wipes`] goes
+/// Marks a wipe as begun, destroys the key, then the files. Killed anywhere, [`Install::finish_wipes`] goes
 /// on at the next start, before anything else is opened.
 pub(crate) fn wipe(root: &Path, name: &str, vault: &dyn KeyVault) -> Result<(), PortalError> {
-    let directory = directory(root, name);
+    let destroyed = destroy_key(root, name, vault);
+    // Whatever the vault says: without its wrapped form in there the key opens nothing either.
+    files::remove(&directory(root, name))?;
+    destroyed?;
+    files::remove(&mark(root, name))
+}
+
+/// The first half of [`wipe`]: from here on nothing opens the records any more.
+pub(crate) fn destroy_key(root: &Path, name: &str, vault: &dyn KeyVault) -> Result<(), PortalError> {
     // A full disk must not keep the key alive: the mark only matters if we are killed in between.
     let _ = files::private_file(&mark(root, name));
     let _ = files::sync_directory(&mark(root, name));
-    vault.delete(name.to_owned()).map_err(vault_error)?;
-    files::remove(&directory)?;
-    files::remove(&mark(root, name))
+    vault.delete(name.to_owned()).map_err(vault_error)
 }
 
 fn mark(root: &Path, name: &str) -> PathBuf {
     root.join(format!("wiping-{name}"))
-}
-
-fn finish_wipes(root: &Path, vault: &dyn KeyVault) -> Result<(), PortalError> {
-    for entry in std::fs::read_dir(root)? {
-        let file = entry?.file_name();
-        if let Some(name) = file.to_str().and_then(|name| name.strip_prefix("wiping-")) {
-            wipe(root, name, vault)?;
-        }
-    }
-    Ok(())
-}
-
-/// Nobody knows whose the directories are: no one can open them any more.
-fn wipe_everybody(root: &Path, vault: &dyn KeyVault) -> Result<(), PortalError> {
-    let Ok(entries) = std::fs::read_dir(root.join("users")) else { return Ok(()) };
-    for entry in entries {
-        if let Some(name) = entry?.file_name().to_str() {
-            wipe(root, name, vault)?;
-        }
-    }
-    Ok(())
 }

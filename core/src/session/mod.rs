@@ -5,6 +5,7 @@
 pub(crate) mod api;
 pub(crate) mod install;
 pub(crate) mod oauth;
+mod repair;
 pub(crate) mod state;
 mod tokens;
 
@@ -17,13 +18,13 @@ use crate::runtime::Mode;
 use crate::store::{self, MasterKey, Store};
 use crate::values::{Millis, Secret};
 use futures_util::future::select;
-use install::{Account, Install, PendingSignIn};
+use install::{Account, Card, Install, PendingSignIn};
 use oauth::Tokens;
 use state::{Activity, Event, LockRule, State};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use url::Url;
 
@@ -51,6 +52,10 @@ pub(crate) struct Session {
     pub(crate) ports: Ports,
     pub(crate) mode: Mode,
     pub(crate) changes: ChangeHub,
+    /// The practice's public card, whatever the rest can or cannot do.
+    pub(crate) card: Card,
+    /// A fresh file took the place of a damaged one: what the practice has must come again.
+    pub(crate) on_repair: OnceLock<Box<dyn Fn() + Send + Sync>>,
     root: PathBuf,
     install: Mutex<Install>,
     now: Mutex<Now>,
@@ -87,16 +92,15 @@ impl Session {
     pub(crate) fn open(config: Config, ports: Ports, mode: Mode) -> Result<Self, PortalError> {
         let Files::Directory(root) = ports.files.clone();
         let install = Install::open(&root, ports.vault.clone())?;
-        let state = match install.current() {
-            Some(_) => State::Locked(Reason::LockedNow),
-            None => State::SignedOut(Reason::NotSignedIn),
-        };
+        let (state, card) = (install.state(), Card::open(&root, install.content().practice.as_deref()));
         let activity = Activity::unlocked(ports.clock.boot());
         Ok(Self {
             config,
             ports,
             mode,
             changes: ChangeHub::default(),
+            card,
+            on_repair: OnceLock::new(),
             root,
             install: Mutex::new(install),
             now: Mutex::new(Now { state, user: None, activity, rule: LockRule::default() }),
@@ -213,23 +217,20 @@ impl Session {
         let State::Locked(_) = self.state() else {
             return self.store().map(|_| ());
         };
-        let account = self.install().current().ok_or_else(|| PortalError::signed_out(Reason::NotSignedIn))?;
+        let account = self.locked_account()?;
         let (store, session) = match self.open_records(&account).await {
             Ok(opened) => opened,
             Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => {
                 self.destroy(&account, Reason::VaultKeyGone)?;
                 return Err(PortalError::signed_out(Reason::VaultKeyGone));
             }
-            Err(PortalError::Storage { reason: Reason::Damaged }) => {
-                self.set_aside(&account)?;
-                self.apply(Event::Destroyed(Reason::Damaged));
-                return Err(PortalError::storage(Reason::Damaged));
-            }
             Err(error) => return Err(error),
         };
-        let (access, ended) = match session {
-            Some(row) => (row.access, row.ended),
-            None => (Secret::new(String::new()), Some(Reason::SessionEnded)),
+        // A file that was in use has one: this one is lost, or replaced without it.
+        let Some(tokens::Row { access, ended, .. }) = session else {
+            self.say_damaged();
+            self.apply(Event::Destroyed(Reason::Damaged));
+            return Err(PortalError::storage(Reason::Damaged));
         };
         self.enter(User { account, store: Arc::new(store), access }, Event::Unlocked { ended });
         log::event(log::Event::Unlocked, None, 0u64);
@@ -237,21 +238,36 @@ impl Session {
     }
 
     /// Makes fresh tokens durable and the records of their owner the open ones.
-    pub(crate) async fn admit(self: &Arc<Self>, tokens: Tokens, pending: PendingSignIn) -> Result<(), PortalError> {
+    pub(crate) async fn admit(
+        self: &Arc<Self>,
+        tokens: Tokens,
+        pending: PendingSignIn,
+    ) -> Result<(), PortalError> {
         let _door = self.door.lock().await;
+        drop(self.known()?);
         let account = self.account_of(&tokens.subject, pending);
+        let _admission = install::admission(&self.root)?;
         let open = self.now().user.clone().filter(|user| user.account.directory == account.directory);
         let store = match open {
             Some(user) => user.store,
             None => Arc::new(self.open_or_make_records(&account).await?),
         };
         let access = tokens.access.clone();
-        store.write(move |tx| tokens::save(tx, &tokens)).await?;
+        let kept = tokens.clone();
+        let store = match store.write(move |tx| tokens::save(tx, &tokens)).await {
+            Err(PortalError::Storage { reason: Reason::Damaged }) => {
+                let (fresh, _) = self.replaced(&account, &store).await?;
+                fresh.write(move |tx| tokens::save(tx, &kept)).await?;
+                fresh
+            }
+            written => written.map(|()| store)?,
+        };
         self.install().update(|content| {
             content.accounts.retain(|known| known.directory != account.directory);
             content.accounts.push(account.clone());
             content.current = Some(account.directory.clone());
             content.pending = None;
+            content.out = None;
         })?;
         self.enter(User { account, store, access }, Event::SignedIn);
         log::event(log::Event::SignedIn, None, 0u64);
@@ -259,7 +275,13 @@ impl Session {
     }
 
     fn account_of(&self, subject: &str, pending: PendingSignIn) -> Account {
-        let known = self.install().content().accounts.iter().find(|a| a.issuer == self.config.issuer && a.subject == subject).cloned();
+        let known = self
+            .install()
+            .content()
+            .accounts
+            .iter()
+            .find(|a| a.issuer == self.config.issuer && a.subject == subject)
+            .cloned();
         Account {
             issuer: self.config.issuer.clone(),
             subject: subject.to_owned(),
@@ -272,15 +294,10 @@ impl Session {
     async fn open_or_make_records(&self, account: &Account) -> Result<Store, PortalError> {
         match self.open_records(account).await {
             Ok((store, _)) => Ok(store),
-            // No key (any more), or a file that cannot be read: what is there is lost or set aside,
-            // and the server has everything but what was never sent.
+            // No key (any more): what is there is lost.
             Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => {
                 install::wipe(&self.root, &account.directory, self.ports.vault.as_ref())?;
                 self.make_records(account).await
-            }
-            Err(PortalError::Storage { reason: Reason::Damaged }) => {
-                self.set_aside(account)?;
-                Ok(self.open_records(account).await?.0)
             }
             Err(error) => Err(error),
         }
@@ -293,10 +310,26 @@ impl Session {
         }
         let (vault, alias, context) = (self.ports.vault.clone(), account.directory.clone(), context(account));
         let from = directory.clone();
-        let key = self.mode.blocking(move || MasterKey::open(&from, &alias, &context, vault.as_ref())).await?;
-        let store = self.open_store(&directory, &key).await?;
+        let key =
+            self.mode.blocking(move || MasterKey::open(&from, &alias, &context, vault.as_ref())).await?;
+        repair::finish(&directory)?;
+        match self.open_file(account, &key).await {
+            Err(PortalError::Storage { reason: Reason::Damaged }) => {
+                self.rebuild(account, key.database_key()).await?;
+                self.open_file(account, &key).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_file(
+        &self,
+        account: &Account,
+        key: &MasterKey,
+    ) -> Result<(Store, Option<tokens::Row>), PortalError> {
+        let store = self.open_store(&self.directory(account), key).await?;
         self.save_unsaved(&store, &account.directory).await?;
-        // Read here, where a file that is found damaged can still be set aside.
+        // Read here, where a file that is found damaged can still be replaced.
         let session = store.read(tokens::load).await?;
         Ok((store, session))
     }
@@ -306,7 +339,10 @@ impl Session {
         store::files::private_directory(&directory)?;
         let (vault, entropy) = (self.ports.vault.clone(), self.ports.entropy.clone());
         let (alias, context, into) = (account.directory.clone(), context(account), directory.clone());
-        let key = self.mode.blocking(move || MasterKey::create(&into, &alias, &context, vault.as_ref(), entropy.as_ref())).await?;
+        let key = self
+            .mode
+            .blocking(move || MasterKey::create(&into, &alias, &context, vault.as_ref(), entropy.as_ref()))
+            .await?;
         self.open_store(&directory, &key).await
     }
 
@@ -316,22 +352,12 @@ impl Session {
         Ok(store)
     }
 
-    /// A damaged file is kept beside a fresh one: same key, so a later repair can still read it.
-    fn set_aside(&self, account: &Account) -> Result<(), PortalError> {
-        let directory = self.directory(account);
-        for suffix in ["", "-wal", "-shm"] {
-            let from = directory.join(format!("{}{suffix}", store::DATABASE));
-            match std::fs::rename(&from, directory.join(format!("damaged.db{suffix}"))) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Destroys one person's key, then the records, then what the install knows of them.
     pub(crate) fn destroy(&self, account: &Account, reason: Reason) -> Result<(), PortalError> {
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(directory, _)| *directory == account.directory);
+        self.unsaved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take_if(|(directory, _)| *directory == account.directory);
         let mut now = self.now();
         let user = now.user.take_if(|user| user.account.directory == account.directory);
         now.state = now.state.clone().after(Event::Destroyed(reason));
@@ -344,6 +370,7 @@ impl Session {
         self.install().update(|content| {
             content.accounts.retain(|known| known.directory != account.directory);
             content.current = content.current.take().filter(|current| *current != account.directory);
+            content.out = None;
         })?;
         log::event(log::Event::Wiped, None, 0u64);
         self.changes.emit(&Change::Session);
@@ -352,6 +379,7 @@ impl Session {
     }
 
     fn enter(self: &Arc<Self>, user: User, event: Event) {
+        self.watch_over(&user.store);
         let mut now = self.now();
         // Whoever was open before stays open until here, so that a failed sign-in changes nothing.
         let before = now.user.replace(user.clone()).filter(|before| !Arc::ptr_eq(&before.store, &user.store));

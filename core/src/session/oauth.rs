@@ -90,15 +90,17 @@ fn client(config: &Config, endpoints: &Endpoints) -> Result<Client, PortalError>
 }
 
 /// 256 random bits as the wire likes them: `state`, and the PKCE verifier (43 characters).
-pub(crate) fn random_token(entropy: &dyn Entropy) -> String {
+pub(crate) fn random_token(entropy: &dyn Entropy) -> zeroize::Zeroizing<String> {
     let mut bytes = zeroize::Zeroizing::new([0u8; 32]);
     entropy.fill(bytes.as_mut());
-    URL_SAFE_NO_PAD.encode(bytes.as_ref())
+    URL_SAFE_NO_PAD.encode(bytes.as_ref()).into()
 }
 
 /// The S256 challenge of a verifier.
 pub(crate) fn challenge(verifier: &str) -> String {
-    PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.to_owned())).as_str().to_owned()
+    PkceCodeChallenge::from_code_verifier_sha256(&PkceCodeVerifier::new(verifier.to_owned()))
+        .as_str()
+        .to_owned()
 }
 
 /// Reads the server's metadata. Its issuer must be the configured one to the byte, its endpoints of
@@ -135,8 +137,8 @@ pub(crate) async fn discover(ports: &Ports, config: &Config) -> Result<Endpoints
 
 /// Where the system browser is sent.
 pub(crate) fn authorize_url(config: &Config, pending: &PendingSignIn) -> Result<String, PortalError> {
-    let verifier = PkceCodeVerifier::new(pending.verifier.clone());
-    let state = pending.state.clone();
+    let verifier = PkceCodeVerifier::new(pending.verifier.to_string());
+    let state = pending.state.to_string();
     let (url, _) = client(config, &pending.endpoints)?
         .authorize_url(move || CsrfToken::new(state))
         .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
@@ -147,10 +149,15 @@ pub(crate) fn authorize_url(config: &Config, pending: &PendingSignIn) -> Result<
 }
 
 /// Turns a code into tokens.
-pub(crate) async fn redeem(ports: &Ports, config: &Config, pending: PendingSignIn, code: &str) -> Result<Tokens, PortalError> {
+pub(crate) async fn redeem(
+    ports: &Ports,
+    config: &Config,
+    pending: PendingSignIn,
+    code: &str,
+) -> Result<Tokens, PortalError> {
     let answer = client(config, &pending.endpoints)?
         .exchange_code(AuthorizationCode::new(code.to_owned()))
-        .set_pkce_verifier(PkceCodeVerifier::new(pending.verifier))
+        .set_pkce_verifier(PkceCodeVerifier::new(pending.verifier.to_string()))
         .add_extra_param("install_id", pending.install_id)
         .request_async(&|request| carry(ports.clone(), request))
         .await;
@@ -161,7 +168,9 @@ pub(crate) async fn redeem(ports: &Ports, config: &Config, pending: PendingSignI
         }
         Err(RequestTokenError::ServerResponse(_)) => Err(PortalError::refused(Reason::CodeRefused)),
         Err(RequestTokenError::Request(Carried { reason, .. })) => Err(PortalError::offline(reason)),
-        Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => Err(PortalError::offline(Reason::BadAnswer)),
+        Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
+            Err(PortalError::offline(Reason::BadAnswer))
+        }
     }
 }
 
@@ -179,8 +188,12 @@ pub(crate) async fn refresh(
         .await;
     match answer {
         Ok(answer) => tokens(&answer).map_err(|_| api::bad_answer()),
-        Err(RequestTokenError::ServerResponse(refusal)) if refusal.code == "access_revoked" => Err(Failure::Revoked),
-        Err(RequestTokenError::ServerResponse(refusal)) if refusal.error == "invalid_grant" => Err(Failure::Unauthorized),
+        Err(RequestTokenError::ServerResponse(refusal)) if refusal.code == "access_revoked" => {
+            Err(Failure::Revoked)
+        }
+        Err(RequestTokenError::ServerResponse(refusal)) if refusal.error == "invalid_grant" => {
+            Err(Failure::Unauthorized)
+        }
         Err(RequestTokenError::Request(Carried { reason, wait })) => Err(Failure::Later { reason, wait }),
         Err(_) => Err(api::bad_answer()),
     }

@@ -96,7 +96,8 @@ impl Activity {
 
     /// The boot time at which the records lock, and why.
     pub(crate) fn due(&self, rule: LockRule) -> (u64, Reason) {
-        let idle = self.touched_at.saturating_add(rule.idle_ms).min(self.unlocked_at.saturating_add(ABSOLUTE_MS));
+        let idle =
+            self.touched_at.saturating_add(rule.idle_ms).min(self.unlocked_at.saturating_add(ABSOLUTE_MS));
         match self.background_since.map(|since| since.saturating_add(rule.background_ms)) {
             Some(background) if background < idle => (background, Reason::LockedNow),
             _ => (idle, Reason::LockedIdle),

@@ -23,19 +23,29 @@ impl Transport for Server {
         tokio::task::yield_now().await;
         let newest = self.newest.load(Ordering::SeqCst);
         let json = |status, body: String| {
-            Response::builder().status(status).header("content-type", "application/json").body(body.into_bytes()).unwrap()
+            Response::builder()
+                .status(status)
+                .header("content-type", "application/json")
+                .body(body.into_bytes())
+                .unwrap()
         };
         if exchange.request.uri().path() == "/oauth/token" {
             self.refreshes.fetch_add(1, Ordering::SeqCst);
             let form = String::from_utf8_lossy(exchange.request.body()).into_owned();
-            assert!(form.contains(&format!("refresh_token=refresh-{newest}")), "an old one would end the session");
+            assert!(
+                form.contains(&format!("refresh_token=refresh-{newest}")),
+                "an old one would end the session"
+            );
             let next = self.newest.fetch_add(1, Ordering::SeqCst) + 1;
             if let Some(act) = self.during_refresh.lock().unwrap().take() {
                 act();
             }
-            return Ok(json(StatusCode::OK, format!(
-                r#"{{"access_token":"access-{next}","refresh_token":"refresh-{next}","token_type":"Bearer","sub":"s","login_id":"l"}}"#
-            )));
+            return Ok(json(
+                StatusCode::OK,
+                format!(
+                    r#"{{"access_token":"access-{next}","refresh_token":"refresh-{next}","token_type":"Bearer","sub":"s","login_id":"l"}}"#
+                ),
+            ));
         }
         let shown = exchange.request.headers()[header::AUTHORIZATION].to_str().unwrap();
         if shown == format!("Bearer access-{newest}") && newest > 0 {

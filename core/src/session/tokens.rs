@@ -11,9 +11,9 @@ use crate::log;
 use crate::ports::TransportError;
 use crate::store::Store;
 use crate::values::Secret;
+use futures_util::future::select;
 use http::{Method, Response};
 use rusqlite::{Connection, OptionalExtension, Transaction};
-use futures_util::future::select;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -64,7 +64,8 @@ impl Session {
             return Err(self.store().err().map_or(Failure::Unauthorized, Failure::Local));
         }
         let access = self.user_of(who)?.access;
-        let call = |token| Call { method: method.clone(), url: url.clone(), token: Some(token), json: json.clone() };
+        let call =
+            |token| Call { method: method.clone(), url: url.clone(), token: Some(token), json: json.clone() };
         let answer = match api::send(&self.ports, call(&access)).await {
             Err(Failure::Unauthorized) => {
                 let fresh = self.refresh(who, &access).await?;
@@ -89,7 +90,9 @@ impl Session {
     /// be locked, or another person's be opened.
     fn user_of(&self, who: &Arc<Store>) -> Result<User, Failure> {
         let user = self.now().user.clone().filter(|user| Arc::ptr_eq(&user.store, who));
-        user.ok_or_else(|| Failure::Local(self.store().err().unwrap_or(PortalError::signed_out(Reason::NotSignedIn))))
+        user.ok_or_else(|| {
+            Failure::Local(self.store().err().unwrap_or(PortalError::signed_out(Reason::NotSignedIn)))
+        })
     }
 
     /// A token newer than `stale`: another flight's, or a new one.
@@ -119,7 +122,8 @@ impl Session {
                 // Durable before use: a kill between must not strand the client.
                 if let Err(error) = who.write(move |tx| save(tx, &tokens)).await {
                     // Closed meanwhile: the old token is used up, so these wait for the next opening.
-                    *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = Some((account.directory, kept));
+                    *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some((account.directory, kept));
                     return Err(Failure::Local(error));
                 }
                 self.adopt(who, &access);
@@ -137,7 +141,8 @@ impl Session {
 
     /// Makes tokens durable that were rotated while the file was closed.
     pub(super) async fn save_unsaved(&self, store: &Store, directory: &str) -> Result<(), PortalError> {
-        let waiting = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(of, _)| of == directory);
+        let waiting =
+            self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(of, _)| of == directory);
         let Some((directory, tokens)) = waiting else { return Ok(()) };
         let kept = tokens.clone();
         let saved = store.write(move |tx| save(tx, &tokens)).await;
@@ -188,9 +193,10 @@ impl Session {
         check: impl FnOnce(&Connection) -> Result<(), PortalError> + Send + 'static,
     ) -> Result<(), PortalError> {
         let account = self.account().or_else(|| self.install().current());
-        let account = account.ok_or_else(|| PortalError::signed_out(Reason::NotSignedIn))?;
+        let Some(account) = account else { return self.wipe_remains() };
         if at_once {
-            let (root, name, vault) = (self.root.clone(), account.directory.clone(), self.ports.vault.clone());
+            let (root, name, vault) =
+                (self.root.clone(), account.directory.clone(), self.ports.vault.clone());
             // Tried again below, where a failure is answered.
             let _ = self.mode.blocking(move || install::destroy_key(&root, &name, vault.as_ref())).await;
         }
@@ -211,7 +217,7 @@ impl Session {
             if let Some(row) = row {
                 let tombstone = Tombstone {
                     endpoint: account.endpoints.revocation.clone(),
-                    refresh_token: row.refresh.expose().clone(),
+                    refresh_token: row.refresh.expose().clone().into(),
                     at: self.ports.clock.wall().0,
                 };
                 // A full disk must not keep the keys alive either.

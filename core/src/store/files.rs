@@ -4,7 +4,8 @@
 use crate::error::PortalError;
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Makes a directory that only this user of the machine can enter.
 pub(crate) fn private_directory(path: &Path) -> Result<(), PortalError> {
@@ -29,14 +30,43 @@ pub(crate) fn private_file(path: &Path) -> Result<File, PortalError> {
 
 /// Writes beside, syncs, renames, syncs the directory.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), PortalError> {
-    let beside = path.with_extension("new");
-    let mut file = private_file(&beside)?;
+    let beside = beside(path);
+    let result = write(&beside, bytes).and_then(|()| Ok(fs::rename(&beside, path)?));
+    if result.is_err() {
+        let _ = remove(&beside);
+        return result;
+    }
+    sync_directory(path)
+}
+
+/// A name of its own, so that two who write at once do not write into one file.
+pub(super) fn beside(path: &Path) -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    path.with_extension(format!("{}-{}.new", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), PortalError> {
+    let mut file = private_file(path)?;
     file.set_len(0)?;
     file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    sync_directory(path)?;
-    Ok(())
+    Ok(file.sync_all()?)
+}
+
+/// Removes what a kill left of [`replace`]. A living writer whose file this takes gets an error and
+/// the file of before.
+pub(crate) fn remove_unfinished(path: &Path) {
+    let (Some(directory), Some(stem)) = (path.parent(), path.file_stem().and_then(|stem| stem.to_str()))
+    else {
+        return;
+    };
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let rest =
+            name.to_str().and_then(|name| name.strip_prefix(stem)?.strip_prefix('.')?.strip_suffix("new"));
+        if rest.is_some() {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Makes a rename or removal in the directory of `path` durable.

@@ -67,13 +67,18 @@ impl MasterKey {
         plain.push(VERSION);
         plain.extend_from_slice(&seal(context, key.expose()));
         plain.extend_from_slice(key.expose());
-        let wrapped = vault.wrap(alias.to_owned(), plain.to_vec()).map_err(vault_error)?;
+        let wrapped = vault.wrap(alias.to_owned(), std::mem::take(&mut *plain)).map_err(vault_error)?;
         super::files::replace(&directory.join(FILE), &wrapped)?;
         Ok(Self(key))
     }
 
     /// Asks the hardware for the key. Only key material opens anything: there is no boolean.
-    pub(crate) fn open(directory: &Path, alias: &str, context: &[u8; 32], vault: &dyn KeyVault) -> Result<Self, PortalError> {
+    pub(crate) fn open(
+        directory: &Path,
+        alias: &str,
+        context: &[u8; 32],
+        vault: &dyn KeyVault,
+    ) -> Result<Self, PortalError> {
         let wrapped = fs::read(directory.join(FILE)).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => PortalError::locked(Reason::VaultKeyGone),
             _ => PortalError::from(error),

@@ -16,14 +16,23 @@ pub use soft_vault::SoftVault;
 
 use crate::error::{PortalError, Reason};
 use crate::runtime::Mode;
+use futures_util::future::BoxFuture;
 use owner::Owner;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+/// Called when a read or write finds the file damaged.
+pub(crate) type OnDamage = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The user's file, open.
 pub(crate) struct Store {
     /// `None` in place: one connection does both, so that every run is the same.
     reader: Option<Owner>,
+    /// What happens when the file turns out to be damaged, before the verb answers.
+    on_damage: OnceLock<OnDamage>,
+    /// `None` once closed for good.
+    key: Mutex<Option<DatabaseKey>>,
     /// Dropped last: who closes the file last also empties its log.
     writer: Owner,
 }
@@ -37,14 +46,14 @@ impl Store {
     /// # Errors
     /// `Storage { damaged | newer_version | disk_full | file_unavailable | in_use }`.
     pub(crate) async fn open(directory: &Path, key: DatabaseKey, mode: Mode) -> Result<Self, PortalError> {
-        let opener = Opener { path: directory.join(DATABASE), key };
+        let opener = Opener { path: directory.join(DATABASE), key: key.clone() };
         let write = opener.clone();
         let writer = Owner::start(mode, "portal-write", move || write.writer()).await?;
         let reader = match mode {
             Mode::Inline => None,
             Mode::Threads => Some(Owner::start(mode, "portal-read", move || opener.reader()).await?),
         };
-        Ok(Self { reader, writer })
+        Ok(Self { reader, on_damage: OnceLock::new(), key: Mutex::new(Some(key)), writer })
     }
 
     /// Runs the closure in one transaction; it is durable when this returns Ok, and nothing of it
@@ -53,14 +62,16 @@ impl Store {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, PortalError> + Send + 'static,
     ) -> Result<T, PortalError> {
-        self.writer
+        let written = self
+            .writer
             .run(move |connection| {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let value = work(&tx)?;
                 tx.commit()?;
                 Ok(value)
             })
-            .await
+            .await;
+        self.tell(written).await
     }
 
     /// Runs the closure over one snapshot of the file.
@@ -68,7 +79,8 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, PortalError> + Send + 'static,
     ) -> Result<T, PortalError> {
-        self.reader
+        let read = self
+            .reader
             .as_ref()
             .unwrap_or(&self.writer)
             .run(move |connection| {
@@ -77,7 +89,31 @@ impl Store {
                 tx.commit()?;
                 Ok(value)
             })
-            .await
+            .await;
+        self.tell(read).await
+    }
+
+    /// Sets what happens when the file turns out to be damaged; the first to say so decides.
+    pub(crate) fn on_damage(&self, act: OnDamage) {
+        let _ = self.on_damage.set(act);
+    }
+
+    async fn tell<T>(&self, result: Result<T, PortalError>) -> Result<T, PortalError> {
+        if let (Err(PortalError::Storage { reason: Reason::Damaged }), Some(act)) =
+            (&result, self.on_damage.get())
+        {
+            act().await;
+        }
+        result
+    }
+
+    /// What opens the file again, until it is closed for good.
+    pub(crate) fn key(&self) -> Option<DatabaseKey> {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn forget_key(&self) {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Closes every connection and returns when no file is locked any more. Calls answer
@@ -99,11 +135,13 @@ impl Store {
         if let Some(reader) = &self.reader {
             reader.end_if(|_| Ok(())).await?;
         }
+        self.forget_key();
         Ok(value)
     }
 
     /// Starts closing every connection, for good, without waiting for it.
     pub(crate) fn close(&self) {
+        self.forget_key();
         if let Some(reader) = &self.reader {
             reader.close();
         }

@@ -58,7 +58,14 @@ impl KeyVault for SoftVault {
         }
         let mut key = Zeroizing::new([0u8; 32]);
         self.random.fill(key.as_mut()).map_err(|_| VaultError::Failed { code: 5 })?;
-        files::replace(&path, key.as_ref()).map_err(|_| VaultError::Failed { code: 6 })
+        // A link, since it never replaces: of two processes that make the same key, one wins.
+        let beside = files::beside(&path);
+        let made = files::write(&beside, key.as_ref()).and_then(|()| match fs::hard_link(&beside, &path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
+            _ => files::sync_directory(&path),
+        });
+        let _ = fs::remove_file(&beside);
+        made.map_err(|_| VaultError::Failed { code: 6 })
     }
 
     fn wrap(&self, alias: String, plaintext: Vec<u8>) -> Result<Vec<u8>, VaultError> {
@@ -66,7 +73,11 @@ impl KeyVault for SoftVault {
         self.random.fill(&mut nonce).map_err(|_| VaultError::Failed { code: 7 })?;
         let mut sealed = plaintext;
         self.key(&alias)?
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(alias.as_bytes()), &mut sealed)
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(alias.as_bytes()),
+                &mut sealed,
+            )
             .map_err(|_| VaultError::Failed { code: 8 })?;
         let mut wrapped = nonce.to_vec();
         wrapped.append(&mut sealed);
@@ -74,13 +85,18 @@ impl KeyVault for SoftVault {
     }
 
     fn unwrap(&self, alias: String, wrapped: Vec<u8>) -> Result<Vec<u8>, VaultError> {
-        let (nonce, sealed) = wrapped.split_first_chunk::<12>().ok_or(VaultError::Failed { code: 9 })?;
-        let mut sealed = sealed.to_vec();
-        let plain = self
+        let mut opened = wrapped;
+        let (nonce, sealed) = opened.split_first_chunk_mut::<12>().ok_or(VaultError::Failed { code: 9 })?;
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let length = self
             .key(&alias)?
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(alias.as_bytes()), &mut sealed)
-            .map_err(|_| VaultError::Failed { code: 10 })?;
-        Ok(plain.to_vec())
+            .open_in_place(nonce, Aad::from(alias.as_bytes()), sealed)
+            .map_err(|_| VaultError::Failed { code: 10 })?
+            .len();
+        // In place: the caller, who erases what is given, gets the only buffer that held it.
+        opened.copy_within(12..12 + length, 0);
+        opened.truncate(length);
+        Ok(opened)
     }
 
     fn delete(&self, alias: String) -> Result<(), VaultError> {

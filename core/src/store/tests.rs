@@ -58,12 +58,20 @@ fn s2_the_connection_recipe_is_in_force() {
         ("foreign_keys", "1"),
         ("trusted_schema", "0"),
         ("mmap_size", "0"),
-        ("cache_size", "-65536"),
+        ("cache_size", "-16384"),
     ] {
         let found = pragma(&store, name);
         // With nothing mapped SQLite may answer no row's text at all.
         assert!(found == expected || (name == "mmap_size" && found.is_empty()), "{name}: {found}");
     }
+}
+
+#[test]
+fn both_caches_together_are_64_mib() {
+    let directory = scratch();
+    let opener = Opener { path: directory.join(DATABASE), key: key(7) };
+    let cache = |c: Connection| c.query_row("PRAGMA cache_size", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(cache(opener.writer().unwrap()) + cache(opener.reader().unwrap()), -64 * 1024);
 }
 
 // SECURITY S4.
@@ -133,7 +141,8 @@ fn a_failed_write_leaves_nothing_and_a_panic_is_contained() {
         Err::<(), _>(PortalError::refused(Reason::BodyEmpty))
     });
     assert!(failed.now_or_never().unwrap().is_err());
-    let count = store.read(|c| Ok(c.query_row("SELECT count(*) FROM draft", [], |row| row.get::<_, i64>(0))?));
+    let count =
+        store.read(|c| Ok(c.query_row("SELECT count(*) FROM draft", [], |row| row.get::<_, i64>(0))?));
     assert_eq!(count.now_or_never().unwrap(), Ok(0));
 
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -173,6 +182,7 @@ fn a_full_disk_is_a_typed_error_and_loses_nothing() {
     assert_eq!(draft("too much", "x".repeat(1 << 20)), Err(PortalError::storage(Reason::DiskFull)));
     bound("1000000");
     assert_eq!(draft("after", "x".repeat(1 << 20)), Ok(1));
-    let kept = store.read(|c| Ok(c.query_row("SELECT group_concat(key) FROM draft", [], |row| row.get::<_, String>(0))?));
+    let kept = store
+        .read(|c| Ok(c.query_row("SELECT group_concat(key) FROM draft", [], |row| row.get::<_, String>(0))?));
     assert_eq!(kept.now_or_never().unwrap().as_deref(), Ok("after,before"));
 }

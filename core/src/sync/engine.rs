@@ -1,6 +1,6 @@
 //! What to do next: pure decisions over (state, event, boot time, random number). The driver acts.
 
-use crate::error::Reason;
+use crate::error::{PortalError, Reason};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -54,22 +54,28 @@ pub(crate) enum Heard {
     Pulled { ended: bool },
     /// The server does not know our place any more.
     Gone,
-    /// No usable answer.
-    Failed { reason: Reason, wait: Option<Duration> },
+    /// The server does not know our counters any more: nothing was done, a refill learns them.
+    PushGone,
+    /// No usable answer, or this device could not take it.
+    Failed { error: PortalError, wait: Option<Duration> },
 }
 
 /// In-memory state; losing it costs an attempt, never data.
 #[derive(Debug)]
 pub(crate) struct Engine {
     wanted: bool,
+    /// A person asked since the run began.
+    asked: bool,
     attempt: u32,
     /// Pulls in a row that began and did not come to their end.
     restarts: u32,
+    /// Pushes in a row that the server could not place.
+    misplaced: u32,
     not_before: u64,
     floor: u64,
     lanes: BTreeMap<String, Delay>,
     most: usize,
-    last_failure: Option<Reason>,
+    last_failure: Option<PortalError>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,8 +91,18 @@ pub(crate) const BATCH: usize = 50;
 
 impl Default for Engine {
     fn default() -> Self {
-        let (lanes, last_failure) = (BTreeMap::new(), None);
-        Self { wanted: false, attempt: 0, restarts: 0, not_before: 0, floor: 0, lanes, most: BATCH, last_failure }
+        Self {
+            wanted: false,
+            asked: false,
+            attempt: 0,
+            restarts: 0,
+            misplaced: 0,
+            not_before: 0,
+            floor: 0,
+            lanes: BTreeMap::new(),
+            most: BATCH,
+            last_failure: None,
+        }
     }
 }
 
@@ -96,11 +112,22 @@ impl Engine {
     pub(crate) fn trigger(&mut self, trigger: Trigger) {
         self.wanted = true;
         if trigger == Trigger::Asked {
+            self.asked = true;
             self.not_before = 0;
             for delay in self.lanes.values_mut() {
                 delay.until = delay.until.min(delay.floor);
             }
         }
+    }
+
+    /// A run begins: whoever asked up to now is answered by it, be it with a failure.
+    pub(crate) fn run(&mut self) {
+        self.asked = false;
+    }
+
+    /// Whether a person asked since the last run began.
+    pub(crate) fn asked(&self) -> bool {
+        self.asked
     }
 
     /// The next act at this boot time.
@@ -142,6 +169,7 @@ impl Engine {
         match heard {
             Heard::Pushed { later } => {
                 self.succeeded();
+                self.misplaced = 0;
                 // After a poisoned batch it grows again step by step.
                 self.most = (self.most * 2).min(BATCH);
                 self.wanted = true;
@@ -171,18 +199,31 @@ impl Engine {
                 // after a first page each time, is asked again later.
                 self.wanted = true;
                 self.restarts = self.restarts.saturating_add(1);
-                if self.restarts > 2 {
-                    self.not_before = now + jitter(self.restarts, random);
-                    self.last_failure = Some(Reason::BadAnswer);
-                }
+                self.restarted(self.restarts, now, random);
             }
-            Heard::Failed { reason, wait } => {
+            Heard::PushGone => {
+                self.wanted = true;
+                self.misplaced = self.misplaced.saturating_add(1);
+                self.restarted(self.misplaced, now, random);
+            }
+            Heard::Failed { error, wait } => {
                 self.wanted = true;
                 self.attempt = self.attempt.saturating_add(1);
-                self.not_before = now + jitter(self.attempt, random);
+                // Who asked while it was failing gets one more try at once.
+                self.not_before = if self.asked { 0 } else { now + jitter(self.attempt, random) };
+                // While the server's own wait lasts, that is the reason.
+                if now >= self.floor {
+                    self.last_failure = Some(error);
+                }
                 self.floor = self.floor.max(now + millis(wait));
-                self.last_failure = Some(reason);
             }
+        }
+    }
+
+    fn restarted(&mut self, times: u32, now: u64, random: u64) {
+        if times > 2 {
+            self.not_before = now + jitter(times, random);
+            self.last_failure = Some(PortalError::offline(Reason::BadAnswer));
         }
     }
 
@@ -193,8 +234,20 @@ impl Engine {
     }
 
     /// Why the last act failed, while none has succeeded since.
-    pub(crate) fn failure(&self) -> Option<&Reason> {
+    pub(crate) fn failure(&self) -> Option<&PortalError> {
         self.last_failure.as_ref()
+    }
+}
+
+/// Whether a background run that ended like this makes sense again without anybody asking: what the
+/// network or a neighbour did passes, but nobody unlocks, signs in or updates by waiting.
+pub(crate) fn passes(error: &PortalError) -> bool {
+    match error {
+        PortalError::Offline { .. } => true,
+        PortalError::Storage { reason } => {
+            matches!(reason, Reason::InUse | Reason::DiskFull | Reason::FileUnavailable)
+        }
+        _ => false,
     }
 }
 
@@ -249,7 +302,8 @@ mod tests {
     #[test]
     fn retry_after_is_a_floor_even_for_a_person() {
         let mut engine = Engine::default();
-        let failed = Heard::Failed { reason: Reason::Busy, wait: Some(Duration::from_secs(60)) };
+        let failed =
+            Heard::Failed { error: PortalError::offline(Reason::Busy), wait: Some(Duration::from_secs(60)) };
         engine.heard(failed, 1_000, 0);
         engine.trigger(Trigger::Asked);
         assert_eq!(engine.step(&work(&["a"]), 1_000), Step::Wait { until: 61_000 });
@@ -259,10 +313,67 @@ mod tests {
     #[test]
     fn a_person_skips_our_own_backoff() {
         let mut engine = Engine::default();
-        engine.heard(Heard::Failed { reason: Reason::NoConnection, wait: None }, 0, u64::MAX);
+        engine.heard(
+            Heard::Failed { error: PortalError::offline(Reason::NoConnection), wait: None },
+            0,
+            u64::MAX,
+        );
         assert!(matches!(engine.step(&work(&[]), 0), Step::Wait { .. }));
         engine.trigger(Trigger::Asked);
         assert_eq!(engine.step(&work(&[]), 0), Step::Pull);
+    }
+
+    #[test]
+    fn a_failure_of_this_device_waits_like_any_other() {
+        let mut engine = Engine::default();
+        engine.trigger(Trigger::Asked);
+        engine.run();
+        engine.heard(Heard::Failed { error: PortalError::storage(Reason::InUse), wait: None }, 5, 99);
+        assert_eq!(engine.step(&work(&["a"]), 5), Step::Wait { until: 105 });
+        engine.trigger(Trigger::Wrote);
+        assert_eq!(engine.step(&work(&["a"]), 5), Step::Wait { until: 105 });
+    }
+
+    #[test]
+    fn who_asks_during_a_run_that_fails_gets_one_more_try_and_not_a_hundred() {
+        let mut engine = Engine::default();
+        let failed = || Heard::Failed { error: PortalError::storage(Reason::InUse), wait: None };
+        engine.run();
+        engine.trigger(Trigger::Asked);
+        engine.heard(failed(), 0, 7);
+        assert!(matches!(engine.step(&work(&["a"]), 0), Step::Push { .. }));
+        engine.run();
+        engine.heard(failed(), 0, 7);
+        assert!(matches!(engine.step(&work(&["a"]), 0), Step::Wait { .. }));
+    }
+
+    #[test]
+    fn a_server_that_never_knows_our_counters_is_asked_less_and_less() {
+        let mut engine = Engine::default();
+        let mut waited = 0;
+        for _ in 0..6 {
+            engine.heard(Heard::PushGone, 0, 500);
+            waited += u32::from(matches!(engine.step(&work(&["a"]), 0), Step::Wait { .. }));
+            engine.heard(Heard::Pulled { ended: true }, 0, 0);
+        }
+        assert_eq!(waited, 4, "a refill that works is no reason to begin anew");
+    }
+
+    #[test]
+    fn the_background_goes_on_only_where_waiting_helps() {
+        for reason in [Reason::InUse, Reason::DiskFull, Reason::FileUnavailable] {
+            assert!(passes(&PortalError::storage(reason)));
+        }
+        assert!(passes(&PortalError::offline(Reason::NoConnection)));
+        for ends in [
+            PortalError::storage(Reason::Suspended),
+            PortalError::storage(Reason::Damaged),
+            PortalError::locked(Reason::LockedIdle),
+            PortalError::signed_out(Reason::SessionEnded),
+            PortalError::refused(Reason::UpdateRequired),
+        ] {
+            assert!(!passes(&ends), "{ends}");
+        }
     }
 
     #[test]

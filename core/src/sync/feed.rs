@@ -7,6 +7,7 @@ use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
 use crate::values::{Id, Millis};
+use ring::digest::{SHA256, digest};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use std::collections::BTreeMap;
 
@@ -118,10 +119,13 @@ fn abandon(tx: &Transaction<'_>) -> Result<(), PortalError> {
     Ok(())
 }
 
-/// The unchanged answer (304): only its time is news.
-pub(crate) fn unchanged(tx: &Transaction<'_>, as_of: Option<Millis>) -> Result<(), PortalError> {
+/// The unchanged answer (304): only its time is news, and that the base has all that was done.
+/// Tells whether something left the outbox by that.
+pub(crate) fn unchanged(tx: &Transaction<'_>, as_of: Option<Millis>) -> Result<bool, PortalError> {
     tx.execute("UPDATE feed SET as_of = coalesce(?1, as_of)", [as_of.map(|at| at.0)])?;
-    Ok(())
+    let checkpoint = place(tx)?.checkpoint;
+    outbox::pull_began(tx, checkpoint)?;
+    Ok(outbox::drop_contained(tx, checkpoint)? > 0)
 }
 
 /// Takes one page, and publishes the pull when it is the last.
@@ -143,7 +147,9 @@ pub(crate) fn take(
         return Err(bad());
     }
     let begun: Option<(String, i64)> = tx
-        .query_row("SELECT pull_epoch, pull_checkpoint FROM feed WHERE pull_next IS NOT NULL", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row("SELECT pull_epoch, pull_checkpoint FROM feed WHERE pull_next IS NOT NULL", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
     match &begun {
         Some((epoch, checkpoint)) if *epoch != page.epoch || *checkpoint != page.checkpoint.0 => {
@@ -151,8 +157,13 @@ pub(crate) fn take(
             abandon(tx)?;
             return Ok(Taken { abandoned: true, ..Taken::default() });
         }
-        None if !place.refill && (page.epoch != place.epoch || page.checkpoint.0 < place.checkpoint) => return Err(bad()),
+        None if !place.refill && (page.epoch != place.epoch || page.checkpoint.0 < place.checkpoint) => {
+            return Err(bad());
+        }
         _ => {}
+    }
+    if begun.is_none() {
+        outbox::pull_began(tx, page.checkpoint.0)?;
     }
     let mut taken = Taken { received: page.changes.len() as u64, ..Taken::default() };
     let mut highest = 0;
@@ -208,7 +219,8 @@ fn finish(
     let checkpoint = page.checkpoint.0;
     if place.refill {
         sweep(tx, kinds)?;
-        let mut acked: BTreeMap<String, i64> = page.acked.iter().map(|(lane, n)| (lane.clone(), n.0)).collect();
+        let mut acked: BTreeMap<String, i64> =
+            page.acked.iter().map(|(lane, n)| (lane.clone(), n.0)).collect();
         let mut statement = tx.prepare("SELECT lane, n FROM staged_ack")?;
         for row in statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))? {
             let (lane, n) = row?;
@@ -216,6 +228,12 @@ fn finish(
         }
         outbox::recount(tx, &acked, page.epoch != place.epoch, new_key)?;
         taken.changes = vec![Change::Everything];
+    }
+    // The badge and the counts of the first screen follow from the messages.
+    if taken.changes.iter().any(|change| matches!(change, Change::Messages { .. }))
+        && !taken.changes.contains(&Change::Home)
+    {
+        taken.changes.push(Change::Home);
     }
     if outbox::drop_contained(tx, checkpoint)? > 0 {
         taken.changes.push(Change::Outbox);
@@ -230,11 +248,28 @@ fn finish(
     Ok(())
 }
 
-/// After a refill: what the server no longer has goes.
+/// After a refill: what the server no longer has goes. What came but could not be read is still
+/// there, so its last good version stays.
 fn sweep(tx: &Transaction<'_>, kinds: &[&Kind]) -> Result<(), PortalError> {
+    let mut statement = tx.prepare("SELECT entity, id FROM quarantined")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (entity, id): (String, String) = (row.get(0)?, row.get(1)?);
+        let kind = kinds.iter().find(|kind| kind.entity == entity);
+        if let (Some(kind), Some(id)) = (kind, Id::from_wire(&id)) {
+            // Any later version is newer than a sequence of 0.
+            tx.execute(
+                &format!("UPDATE {} SET seq = 0 WHERE id = ?1 AND seq = -1", kind.table),
+                [id.as_bytes()],
+            )?;
+        }
+    }
     for kind in kinds {
         if let Some(forget) = kind.forget {
-            tx.execute(&forget.replace("{pk}", &format!("(SELECT pk FROM {} WHERE seq = -1)", kind.table)), [])?;
+            tx.execute(
+                &forget.replace("{pk}", &format!("(SELECT pk FROM {} WHERE seq = -1)", kind.table)),
+                [],
+            )?;
         }
         tx.execute(&format!("DELETE FROM {} WHERE seq = -1", kind.table), [])?;
     }
@@ -262,7 +297,7 @@ impl Sink<'_, '_> {
 
     fn stage(&mut self, raw: &str) -> Result<i64, PortalError> {
         let Ok(change) = serde_json::from_str::<WireChange<'_>>(raw) else {
-            self.quarantine("", "", 0, "change", raw)?;
+            self.quarantine("", &digest_of(raw), 0, "change", raw)?;
             return Ok(0);
         };
         let Some(body) = body(&change) else {
@@ -277,7 +312,7 @@ impl Sink<'_, '_> {
 
     fn apply_raw(&mut self, raw: &str) -> Result<i64, PortalError> {
         let Ok(change) = serde_json::from_str::<WireChange<'_>>(raw) else {
-            self.quarantine("", "", 0, "change", raw)?;
+            self.quarantine("", &digest_of(raw), 0, "change", raw)?;
             return Ok(0);
         };
         match body(&change) {
@@ -301,7 +336,14 @@ impl Sink<'_, '_> {
     }
 
     /// One change into the base. `body` is `None` for a tombstone.
-    fn apply(&mut self, entity: &str, id: &str, seq: i64, ver: i64, body: Option<&str>) -> Result<(), PortalError> {
+    fn apply(
+        &mut self,
+        entity: &str,
+        id: &str,
+        seq: i64,
+        ver: i64,
+        body: Option<&str>,
+    ) -> Result<(), PortalError> {
         let Some(row_id) = Id::from_wire(id) else {
             return self.quarantine(entity, id, seq, "id", body.unwrap_or("null"));
         };
@@ -355,7 +397,8 @@ impl Sink<'_, '_> {
     /// A good version, or the end, of a record that may be in quarantine.
     fn healed(&self, entity: &str, id: &str) -> Result<(), PortalError> {
         if self.heal {
-            let mut statement = self.tx.prepare_cached("DELETE FROM quarantined WHERE entity = ?1 AND id = ?2")?;
+            let mut statement =
+                self.tx.prepare_cached("DELETE FROM quarantined WHERE entity = ?1 AND id = ?2")?;
             statement.execute((entity, id))?;
         }
         Ok(())
@@ -368,7 +411,14 @@ impl Sink<'_, '_> {
     }
 
     /// Keeps a record that no version should have sent, and lets the rest go on.
-    fn quarantine(&mut self, entity: &str, id: &str, seq: i64, reason: &str, body: &str) -> Result<(), PortalError> {
+    fn quarantine(
+        &mut self,
+        entity: &str,
+        id: &str,
+        seq: i64,
+        reason: &str,
+        body: &str,
+    ) -> Result<(), PortalError> {
         self.tx
             .prepare_cached("INSERT OR REPLACE INTO quarantined (entity, id, seq, reason, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute((entity, id, seq, reason, body))?;
@@ -376,6 +426,11 @@ impl Sink<'_, '_> {
         log::event(Event::RecordQuarantined, None, seq.unsigned_abs());
         Ok(())
     }
+}
+
+/// The name of what has none, so that each one counts.
+fn digest_of(raw: &str) -> String {
+    digest(&SHA256, raw.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `Some(Some(json))` for a put, `Some(None)` for a tombstone, `None` for a put without data.
@@ -388,7 +443,12 @@ fn body<'a>(change: &WireChange<'a>) -> Option<Option<&'a str>> {
 }
 
 /// The version of a record in the base, when its kind is known and it is there.
-pub(crate) fn version(c: &Connection, kinds: &[&Kind], entity: &str, id: Id) -> Result<Option<i64>, PortalError> {
+pub(crate) fn version(
+    c: &Connection,
+    kinds: &[&Kind],
+    entity: &str,
+    id: Id,
+) -> Result<Option<i64>, PortalError> {
     let Some(kind) = kinds.iter().find(|kind| kind.entity == entity) else { return Ok(None) };
     let mut statement = c.prepare_cached(&format!("SELECT ver FROM {} WHERE id = ?1", kind.table))?;
     Ok(statement.query_row([id.as_bytes()], |row| row.get(0)).optional()?)

@@ -6,7 +6,13 @@ use super::outbox::{Guard, OpState};
 use super::*;
 use rusqlite::{Connection, params};
 
-static THING: Kind = Kind { entity: "thing", table: "thread", put: |_, _: &Record<'_>| Err(Unfit::Record("unused")), forget: None, change: Change::Home };
+static THING: Kind = Kind {
+    entity: "thing",
+    table: "thread",
+    put: |_, _: &Record<'_>| Err(Unfit::Record("unused")),
+    forget: None,
+    change: Change::Home,
+};
 
 fn id(n: u8) -> Id {
     Id::from_bytes([n; 16])
@@ -16,9 +22,20 @@ fn id(n: u8) -> Id {
 fn with_op(guard: Guard) -> Connection {
     let mut c = Connection::open_in_memory().unwrap();
     c.execute_batch(include_str!("../store/migrations/001_initial.sql")).unwrap();
-    c.execute("INSERT INTO thread (id, seq, ver, body, created_at) VALUES (?1, 1, 3, '{}', 0)", params![id(1).as_bytes()]).unwrap();
+    c.execute(
+        "INSERT INTO thread (id, seq, ver, body, created_at) VALUES (?1, 1, 3, '{}', 0)",
+        params![id(1).as_bytes()],
+    )
+    .unwrap();
     let tx = c.transaction().unwrap();
-    let op = NewOp { lane: "thing:1".into(), kind: "thing.accept@1", entity: "thing", id: id(1), args: "{}".into(), guard };
+    let op = NewOp {
+        lane: "thing:1".into(),
+        kind: "thing.accept@1",
+        entity: "thing",
+        id: id(1),
+        args: "{}".into(),
+        guard,
+    };
     outbox::enqueue(&tx, &op, id(9), Millis(0)).unwrap();
     tx.commit().unwrap();
     c
@@ -26,7 +43,7 @@ fn with_op(guard: Guard) -> Connection {
 
 fn claim(c: &mut Connection, now: Option<Millis>) -> (usize, u64) {
     let tx = c.transaction().unwrap();
-    let claimed = outbox::claim(&tx, &[], 10, |op| super::guard(&tx, &[&THING], op, now)).unwrap();
+    let claimed = outbox::claim(&tx, &[], 10, |op| super::acts::guard(&tx, &[&THING], op, now)).unwrap();
     let counts = (claimed.ops.len(), claimed.stopped);
     tx.commit().unwrap();
     counts

@@ -58,11 +58,12 @@ pub(crate) struct OpRow {
     pub(crate) field: Option<String>,
     pub(crate) attempts: u64,
     pub(crate) guard: Guard,
-    /// Claimed for the first time by this very claim.
+    /// No copy of it left before the claim that gave it out.
     pub(crate) fresh: bool,
 }
 
-const COLUMNS: &str = "pk, key, lane, n, type, entity, id, args, created_at, state, reason, field, attempts, deadline, base";
+const COLUMNS: &str =
+    "pk, key, lane, n, type, entity, id, args, created_at, state, reason, field, attempts, deadline, base";
 
 fn row(row: &Row<'_>) -> rusqlite::Result<OpRow> {
     Ok(OpRow {
@@ -118,7 +119,8 @@ pub(crate) fn all(c: &Connection) -> Result<Vec<OpRow>, PortalError> {
 
 /// The ops of one lane, oldest first.
 pub(crate) fn of_lane(c: &Connection, lane: &str) -> Result<Vec<OpRow>, PortalError> {
-    let mut statement = c.prepare_cached(&format!("SELECT {COLUMNS} FROM outbox WHERE lane = ?1 ORDER BY pk"))?;
+    let mut statement =
+        c.prepare_cached(&format!("SELECT {COLUMNS} FROM outbox WHERE lane = ?1 ORDER BY pk"))?;
     let rows = statement.query_map([lane], row)?.collect::<Result<_, _>>()?;
     Ok(rows)
 }
@@ -137,7 +139,7 @@ pub(crate) fn remove(tx: &Transaction<'_>, pk: i64) -> Result<(), PortalError> {
 
 /// Gives an op other arguments; only for one that has not begun to leave.
 pub(crate) fn set_args(tx: &Transaction<'_>, pk: i64, args: &str) -> Result<(), PortalError> {
-    tx.execute("UPDATE outbox SET args = ?2 WHERE pk = ?1 AND n IS NULL", (pk, args))?;
+    tx.execute("UPDATE outbox SET args = ?2 WHERE pk = ?1 AND state = 0", (pk, args))?;
     Ok(())
 }
 
@@ -163,6 +165,11 @@ pub(crate) fn needs_clock(c: &Connection) -> Result<bool, PortalError> {
     Ok(c.prepare_cached("SELECT 1 FROM outbox WHERE state = 0 AND deadline IS NOT NULL")?.exists([])?)
 }
 
+/// Bytes of one request's ops: below the protocol's 1 MiB with room for what stands around them.
+const MOST_BYTES: usize = 768 * 1024;
+/// What stands around one op's arguments: names, ids, numbers.
+const AROUND: usize = 512;
+
 /// What [`claim`] did.
 #[derive(Default)]
 pub(crate) struct Claimed {
@@ -181,6 +188,7 @@ pub(crate) fn claim(
     guard: impl Fn(&OpRow) -> Result<Result<(), Reason>, PortalError>,
 ) -> Result<Claimed, PortalError> {
     let mut claimed = Claimed::default();
+    let mut bytes = 0;
     for lane in lanes(tx)?.iter().filter(|lane| !held.contains(lane)) {
         for mut op in of_lane(tx, lane)?.into_iter().filter(|op| (op.state as i64) < 2) {
             if claimed.ops.len() == most {
@@ -192,13 +200,20 @@ pub(crate) fn claim(
                 claimed.stopped += 1;
                 continue;
             }
+            bytes += op.args.len() + op.lane.len() + AROUND;
+            // One op always goes, however long: only the server can say that it is too long.
+            if bytes > MOST_BYTES && !claimed.ops.is_empty() {
+                return Ok(claimed);
+            }
             let n = match op.n {
                 Some(n) => n,
                 None => next_number(tx, lane)?,
             };
-            op.fresh = op.n.replace(n).is_none();
+            op.n = Some(n);
+            op.fresh = op.state == OpState::Waiting;
             op.state = OpState::Unanswered;
-            tx.prepare_cached("UPDATE outbox SET n = ?2, state = 1, attempts = attempts + 1 WHERE pk = ?1")?.execute((op.pk, n))?;
+            tx.prepare_cached("UPDATE outbox SET n = ?2, state = 1, attempts = attempts + 1 WHERE pk = ?1")?
+                .execute((op.pk, n))?;
             claimed.ops.push(op);
         }
     }
@@ -213,21 +228,33 @@ fn next_number(tx: &Transaction<'_>, lane: &str) -> Result<i64, PortalError> {
 }
 
 /// No byte of the request left: what was claimed for it waits again as before, so that it can be
-/// edited and taken back, and its numbers are free.
+/// edited and taken back, and its numbers are free. Only what still is as it was claimed moves, and
+/// only a lane's last number goes back: whatever came in between, no number is given twice.
 pub(crate) fn release(tx: &Transaction<'_>, sent: &[OpRow]) -> Result<(), PortalError> {
-    for op in sent.iter().filter(|op| op.fresh) {
-        tx.prepare_cached("UPDATE outbox SET n = NULL, state = 0, attempts = attempts - 1 WHERE pk = ?1")?.execute([op.pk])?;
-        // Fresh numbers are the last ones of their lane: the smallest of them decides.
-        tx.prepare_cached("UPDATE lane SET last_n = min(last_n, ?2 - 1) WHERE lane = ?1")?.execute((&op.lane, op.n))?;
+    for op in sent.iter().rev().filter(|op| op.fresh) {
+        if free_number(tx, op)? {
+            tx.prepare_cached(
+                "UPDATE outbox SET n = NULL, state = 0, attempts = attempts - 1 WHERE pk = ?1",
+            )?
+            .execute([op.pk])?;
+        }
     }
     Ok(())
+}
+
+/// Takes an op's number back if the op still is what was claimed and the number its lane's last.
+fn free_number(tx: &Transaction<'_>, op: &OpRow) -> Result<bool, PortalError> {
+    let mut statement = tx.prepare_cached(
+        "UPDATE lane SET last_n = ?2 - 1 WHERE lane = ?1 AND last_n = ?2
+         AND EXISTS (SELECT 1 FROM outbox WHERE pk = ?3 AND n = ?2 AND state = 1)",
+    )?;
+    Ok(statement.execute((&op.lane, op.n, op.pk))? == 1)
 }
 
 /// What settling did.
 #[derive(Debug, Default)]
 pub(crate) struct Settled {
     pub(crate) done: u64,
-    pub(crate) refused: u64,
     /// Lanes to try later, with the server's wish.
     pub(crate) later: Vec<(String, Option<std::time::Duration>)>,
     /// A lane's first op is `blocked`: our counter is not the server's.
@@ -244,7 +271,11 @@ impl Settled {
 }
 
 /// Stores the server's answers to what [`claim`] gave out.
-pub(crate) fn settle(tx: &Transaction<'_>, sent: &[OpRow], results: &[OpResult]) -> Result<Settled, PortalError> {
+pub(crate) fn settle(
+    tx: &Transaction<'_>,
+    sent: &[OpRow],
+    results: &[OpResult],
+) -> Result<Settled, PortalError> {
     let checkpoint: i64 = tx.query_row("SELECT checkpoint FROM feed", [], |row| row.get(0))?;
     let mut settled = Settled::default();
     let mut before: Option<&OpRow> = None;
@@ -259,10 +290,10 @@ pub(crate) fn settle(tx: &Transaction<'_>, sent: &[OpRow], results: &[OpResult])
             }
             Fate::Done { seq } => {
                 settled.done += 1;
-                tx.prepare_cached("UPDATE outbox SET state = 2, seq = ?2 WHERE pk = ?1")?.execute((op.pk, seq))?;
+                tx.prepare_cached("UPDATE outbox SET state = 2, seq = ?2 WHERE pk = ?1")?
+                    .execute((op.pk, seq))?;
             }
             Fate::Refused { reason, field } => {
-                settled.refused += 1;
                 refuse(tx, op.pk, &reason, field.as_deref())?;
             }
             Fate::Later { wait } => settled.hold(&op.lane, wait),
@@ -276,17 +307,34 @@ pub(crate) fn settle(tx: &Transaction<'_>, sent: &[OpRow], results: &[OpResult])
 }
 
 fn refuse(tx: &Transaction<'_>, pk: i64, reason: &Reason, field: Option<&str>) -> Result<(), PortalError> {
-    tx.prepare_cached("UPDATE outbox SET state = 3, reason = ?2, field = ?3 WHERE pk = ?1")?.execute((pk, reason.code(), field))?;
+    tx.prepare_cached("UPDATE outbox SET state = 3, reason = ?2, field = ?3 WHERE pk = ?1")?.execute((
+        pk,
+        reason.code(),
+        field,
+    ))?;
     Ok(())
 }
 
-/// A request with this one op was refused as a whole: the op goes to the client, its number back,
-/// and what follows in its lane is numbered anew.
-pub(crate) fn refuse_unnumbered(tx: &Transaction<'_>, op: &OpRow, reason: &Reason, field: Option<&str>) -> Result<(), PortalError> {
-    refuse(tx, op.pk, reason, field)?;
-    tx.execute("UPDATE lane SET last_n = ?2 - 1 WHERE lane = ?1", (&op.lane, op.n))?;
-    tx.execute("UPDATE outbox SET n = NULL, state = 0 WHERE lane = ?1 AND state = 1 AND pk > ?2", (&op.lane, op.pk))?;
+/// A request with this one op, of which no copy left before, was refused as a whole: it goes to the
+/// client, and its number back.
+pub(crate) fn refuse_fresh(
+    tx: &Transaction<'_>,
+    op: &OpRow,
+    reason: &Reason,
+    field: Option<&str>,
+) -> Result<(), PortalError> {
+    if free_number(tx, op)? {
+        refuse(tx, op.pk, reason, field)?;
+    }
     Ok(())
+}
+
+/// A request with this one op was refused as a whole, and an earlier copy of it may have been
+/// executed. Tells whether that is the first time.
+pub(crate) fn doubt(tx: &Transaction<'_>, op: &OpRow, reason: &Reason) -> Result<bool, PortalError> {
+    let mut statement =
+        tx.prepare_cached("UPDATE outbox SET reason = ?2 WHERE pk = ?1 AND reason IS NULL")?;
+    Ok(statement.execute((op.pk, reason.code()))? == 1)
 }
 
 /// Puts a refused op back at the end of its lane, under a new key: the server keeps its answer to
@@ -311,6 +359,12 @@ pub(crate) fn requeue(tx: &Transaction<'_>, op: &OpRow, args: &str, key: Id) -> 
     Ok(())
 }
 
+/// A pull begins after everything that is done: what does not know its change is in its checkpoint.
+pub(crate) fn pull_began(tx: &Transaction<'_>, checkpoint: i64) -> Result<(), PortalError> {
+    tx.prepare_cached("UPDATE outbox SET seq = ?1 WHERE state = 2 AND seq IS NULL")?.execute([checkpoint])?;
+    Ok(())
+}
+
 /// The base now contains everything up to the checkpoint: what is done leaves in the same
 /// transaction, so that no read sees it twice or not at all.
 pub(crate) fn drop_contained(tx: &Transaction<'_>, checkpoint: i64) -> Result<usize, PortalError> {
@@ -318,7 +372,9 @@ pub(crate) fn drop_contained(tx: &Transaction<'_>, checkpoint: i64) -> Result<us
 }
 
 /// After a refill: the counters are what the server says, and what it has not executed is numbered
-/// anew, in a new epoch under a new key. Running a create again is harmless, since the server knows its id (M1).
+/// anew, in a new epoch under a new key. Running a create again is harmless, since the server knows
+/// its id (M1). It stays on its way, since a late copy may still arrive: it can be neither edited nor
+/// taken back (I3).
 pub(crate) fn recount(
     tx: &Transaction<'_>,
     acked: &BTreeMap<String, i64>,
@@ -340,7 +396,10 @@ pub(crate) fn recount(
             // In the same epoch a late copy of the request may still arrive: under the same key it is
             // the same op.
             let key = if new_epoch { key() } else { op.key };
-            tx.execute("UPDATE outbox SET n = NULL, seq = NULL, state = 0, key = ?2 WHERE pk = ?1", (op.pk, key.as_bytes()))?;
+            tx.execute(
+                "UPDATE outbox SET n = NULL, seq = NULL, state = 1, key = ?2 WHERE pk = ?1",
+                (op.pk, key.as_bytes()),
+            )?;
         }
     }
     Ok(())

@@ -93,7 +93,10 @@ impl Model {
             (Event::Fails { wait }, _) => {
                 self.floor = self.floor.max(self.now + wait.unwrap_or(0) * 1_000);
                 self.asked = true;
-                Heard::Failed { reason: Reason::ServerError, wait: wait.map(Duration::from_secs) }
+                Heard::Failed {
+                    error: PortalError::offline(Reason::ServerError),
+                    wait: wait.map(Duration::from_secs),
+                }
             }
             (Event::Gone, _) => {
                 (self.work.pull_first, self.work.pull_begun, self.pages_left) = (true, false, 0);

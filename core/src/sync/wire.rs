@@ -21,7 +21,10 @@ impl<'de> Deserialize<'de> for Decimal {
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Decimal, E> {
                 let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-                digits.then(|| text.parse().ok().map(Decimal)).flatten().ok_or_else(|| E::custom("not a decimal"))
+                digits
+                    .then(|| text.parse().ok().map(Decimal))
+                    .flatten()
+                    .ok_or_else(|| E::custom("not a decimal"))
             }
         }
         deserializer.deserialize_str(Visitor)
@@ -156,7 +159,9 @@ mod tests {
     fn ten_thousand_levels_are_an_error_or_ignored_but_never_a_crash() {
         let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
         assert!(serde_json::from_str::<Page<'_>>(&deep).is_err());
-        let change = format!(r#"{{"seq":"1","entity":"message","id":"x","ver":"1","op":"put","data":{{"a":{deep}}}}}"#);
+        let change = format!(
+            r#"{{"seq":"1","entity":"message","id":"x","ver":"1","op":"put","data":{{"a":{deep}}}}}"#
+        );
         let change: Change<'_> = serde_json::from_str(&change).unwrap();
         assert!(change.data.is_some());
     }

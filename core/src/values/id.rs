@@ -73,7 +73,9 @@ mod tests {
     fn only_the_hyphenated_form_is_an_id() {
         let good = "018f4c2e-7b1a-7c3d-9e4f-0123456789ab";
         assert_eq!(Id::from_wire(good).map(|id| id.to_string()).as_deref(), Some(good));
-        for bad in ["", "018f", "018f4c2e7b1a7c3d9e4f0123456789ab", &format!("{{{good}}}"), "../../etc/passwd"] {
+        for bad in
+            ["", "018f", "018f4c2e7b1a7c3d9e4f0123456789ab", &format!("{{{good}}}"), "../../etc/passwd"]
+        {
             assert!(Id::from_wire(bad).is_none(), "{bad}");
         }
     }

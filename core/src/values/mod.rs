@@ -7,8 +7,8 @@ mod time;
 
 pub use guarded::{Phi, Secret};
 pub use id::Id;
-pub(crate) use time::{parse_rfc3339, rfc3339_option};
 pub use time::{Millis, When, Zone};
+pub(crate) use time::{parse_rfc3339, rfc3339_option};
 
 /// Implements a `Debug` that names the type and nothing that is inside it (DESIGN rule 8).
 macro_rules! private_debug {

@@ -64,7 +64,10 @@ super::private_debug!(When);
 
 /// For a field that may be absent.
 #[allow(clippy::ref_option, reason = "serde's signature")]
-pub(crate) fn rfc3339_option<S: serde::Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn rfc3339_option<S: serde::Serializer>(
+    at: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => rfc3339(at, serializer),
         None => serializer.serialize_none(),
@@ -87,7 +90,8 @@ mod tests {
     fn rfc3339_round_trips_and_refuses_what_no_chart_has() {
         let text = "2026-03-08T07:30:00.250Z";
         assert_eq!(parse_rfc3339(text).map(Millis::rfc3339).as_deref(), Some(text));
-        for bad in ["", "2026-03-08", "2026-13-01T00:00:00Z", "9999-01-01T00:00:00Z", "0001-01-01T00:00:00Z"] {
+        for bad in ["", "2026-03-08", "2026-13-01T00:00:00Z", "9999-01-01T00:00:00Z", "0001-01-01T00:00:00Z"]
+        {
             assert_eq!(parse_rfc3339(bad), None, "{bad}");
         }
     }

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::disallowed_macros, reason = "a test prints its seed")]
 
 pub mod child;
+pub mod used;
 
 use async_trait::async_trait;
 use base64::Engine as _;
