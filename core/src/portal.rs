@@ -126,6 +126,7 @@ impl Portal {
         self.session
             .mode
             .run(async move {
+                let _quiet = driver.quiet().await;
                 driver.unlock();
                 match session.store() {
                     Ok(store) => {

@@ -147,8 +147,14 @@ impl Account {
     /// # Errors
     /// `Storage` when the file cannot be closed.
     pub async fn lock(&self) -> Result<(), PortalError> {
-        let session = self.session.clone();
-        self.session.mode.run(async move { session.lock(Reason::LockedNow).await }).await
+        let (session, driver) = (self.session.clone(), self.driver.clone());
+        self.session
+            .mode
+            .run(async move {
+                let _quiet = driver.quiet().await;
+                session.lock(Reason::LockedNow).await
+            })
+            .await
     }
 
     /// Asks the device's key store for the key and opens the records. Works without network.

@@ -3,8 +3,15 @@
 use super::Driver;
 use crate::error::{PortalError, Reason};
 use crate::store::files;
+use futures_util::future::{Either, select};
 use std::fs::{File, TryLockError};
+use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How long a suspension or a lock waits for the act under way.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Gives the lock back however a run ends, be it by a panic.
 pub(super) struct Held<'a>(pub(super) &'a Driver);
@@ -27,6 +34,19 @@ impl Driver {
         Ok(())
     }
 
+    /// Waits a moment for a run to come to the end of its act, so that what it learns is kept, and
+    /// lets none begin while the answer is held.
+    pub(crate) async fn quiet(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        self.quiet_wanted.fetch_add(1, Ordering::SeqCst);
+        let turn = pin!(self.turn.lock());
+        let turn = match select(turn, self.session.ports.clock.sleep(PATIENCE)).await {
+            Either::Left((turn, _)) => Some(turn),
+            Either::Right(_) => None,
+        };
+        self.quiet_wanted.fetch_sub(1, Ordering::SeqCst);
+        turn
+    }
+
     /// Gives the lock back, also while a request is under way: the run ends at its next step, be the
     /// files open again by then.
     pub(crate) fn unlock(&self) {
@@ -34,6 +54,14 @@ impl Driver {
             // Said aloud: a process that was forked meanwhile holds a copy of the file, and closing
             // ours alone would leave it locked.
             let _ = file.unlock();
+        }
+    }
+
+    /// Before each act: whether a run may go on.
+    pub(super) fn may_go_on(&self) -> Result<(), PortalError> {
+        match self.quiet_wanted.load(Ordering::SeqCst) {
+            0 => self.still_ours(),
+            _ => Err(PortalError::storage(Reason::Suspended)),
         }
     }
 

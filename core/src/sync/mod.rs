@@ -25,7 +25,7 @@ use lock::Held;
 use outbox::NewOp;
 use rusqlite::Transaction;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -62,6 +62,8 @@ pub(crate) struct Driver {
     lock: Mutex<Option<std::fs::File>>,
     /// A background loop is alive.
     running: AtomicBool,
+    /// Somebody is about to close the files.
+    quiet_wanted: AtomicUsize,
     /// Wakes it from waiting: what is new may go at once although something else has to wait.
     wake: Arc<tokio::sync::Notify>,
 }
@@ -94,6 +96,7 @@ impl Driver {
             turn: tokio::sync::Mutex::new(()),
             lock: Mutex::new(None),
             running: AtomicBool::new(false),
+            quiet_wanted: AtomicUsize::new(0),
             wake: Arc::default(),
         }
     }
@@ -212,7 +215,7 @@ impl Driver {
         log::event(Event::SyncStarted, None, 0u64);
         self.adopt_install(store).await?;
         while !self.over(end) {
-            self.still_ours()?;
+            self.may_go_on()?;
             let work = self.work(store).await?;
             let step = self.engine().step(&work, clock.boot());
             self.engine().begin(&step, &work);

@@ -9,6 +9,8 @@ use portal_core::outbox::{OutboxEntry, OutboxKind, OutboxState};
 
 pub(crate) async fn run(args: OutboxArgs, desk: &Desk) -> Result<(), Failure> {
     let portal = desk.ready().await?;
+    // What can leave has left then, and nothing is on its way while it is looked at.
+    desk.deliver(&portal).await;
     let outbox = portal.outbox();
     let entries = outbox.entries().await?;
     let entry = |end: &str| find(entries.iter().map(|entry| entry.id.clone()), end);
