@@ -2,6 +2,7 @@
 
 use super::Driver;
 use crate::error::{PortalError, Reason};
+use crate::runtime::Mode;
 use crate::store::files;
 use futures_util::future::{Either, select};
 use std::fs::{File, TryLockError};
@@ -37,6 +38,10 @@ impl Driver {
     /// Waits a moment for a run to come to the end of its act, so that what it learns is kept, and
     /// lets none begin while the answer is held.
     pub(crate) async fn quiet(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        if self.session.mode == Mode::Inline {
+            // In place, who holds the turn goes on only when somebody polls it.
+            return self.turn.try_lock().ok();
+        }
         self.quiet_wanted.fetch_add(1, Ordering::SeqCst);
         let turn = pin!(self.turn.lock());
         let turn = match select(turn, self.session.ports.clock.sleep(PATIENCE)).await {
