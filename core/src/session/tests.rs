@@ -94,6 +94,11 @@ impl Lab {
     }
 
     fn admit(&self, subject: &str) -> Arc<Store> {
+        self.try_admit(subject).unwrap();
+        self.session.store().unwrap()
+    }
+
+    fn try_admit(&self, subject: &str) -> Result<(), PortalError> {
         let secret = |text: &str| Secret::new(text.to_owned());
         let tokens = Tokens {
             subject: subject.to_owned(),
@@ -109,8 +114,7 @@ impl Lab {
         };
         let (state, verifier) = Default::default();
         let pending = PendingSignIn { state, verifier, install_id: "i".to_owned(), endpoints };
-        self.runtime.block_on(self.session.admit(tokens, pending)).unwrap();
-        self.session.store().unwrap()
+        self.runtime.block_on(self.session.admit(tokens, pending))
     }
 
     fn url(&self) -> Url {
@@ -155,6 +159,17 @@ fn s9_a_request_that_outlives_its_person_is_not_made_for_the_next() {
     assert_eq!(lab.server.unauthorized.load(Ordering::SeqCst), 0, "nothing was sent");
     let control = lab.runtime.block_on(lab.session.authorized(&of_b, Method::GET, lab.url(), None));
     assert!(control.is_ok());
+}
+
+#[test]
+fn a_failed_sign_in_of_another_person_changes_nothing_for_whoever_is_signed_in() {
+    let lab = Lab::new();
+    let of_a = lab.admit("a");
+    std::fs::remove_dir_all(lab.root.join("keys")).unwrap();
+    assert_eq!(lab.try_admit("b"), Err(PortalError::locked(Reason::VaultFailed)));
+    assert_eq!(lab.session.state(), State::Active);
+    assert!(Arc::ptr_eq(&lab.session.store().unwrap(), &of_a));
+    assert_eq!(lab.runtime.block_on(of_a.read(|_| Ok(()))), Ok(()), "A's file is still open");
 }
 
 // SECURITY A4: an automatic lock or a suspension may come while the server rotates.
