@@ -1,6 +1,7 @@
 //! One sync per account at a time, in whatever process.
 
 use super::Driver;
+use super::engine::Trigger;
 use crate::error::{PortalError, Reason};
 use crate::runtime::Mode;
 use crate::store::files;
@@ -19,6 +20,10 @@ pub(super) struct Held<'a>(pub(super) &'a Driver);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Whatever the run was to answer has no answer: the next one asks again (I30).
+            self.0.engine().trigger(Trigger::Wrote);
+        }
         self.0.unlock();
     }
 }
