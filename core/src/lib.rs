@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod people;
 pub mod portal;
 pub mod ports;
+pub mod proof;
 pub mod runtime;
 mod session;
 pub mod store;

@@ -121,7 +121,7 @@ fn e1_the_library_neither_unwraps_nor_panics_nor_prints() {
 
 /// From bottom to top; a module may use its own layer and what is below.
 const LAYERS: [&[&str]; 8] = [
-    &["values", "error", "ports", "change", "runtime", "log"],
+    &["values", "error", "ports", "change", "runtime", "log", "proof"],
     &["store", "net"],
     &["session"],
     &["sync"],
