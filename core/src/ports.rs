@@ -25,10 +25,38 @@ pub struct Ports {
 }
 
 /// Where the encrypted files live.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Files {
     /// A private directory of the app, left out of backups by the shell.
     Directory(PathBuf),
+    /// A simulator's: the database is not encrypted, and every commit is told to its disk.
+    #[cfg(feature = "simulation")]
+    Simulated(PathBuf, Arc<dyn Disk>),
+}
+
+/// What a simulator puts in the disk's place.
+#[cfg(feature = "simulation")]
+pub trait Disk: Send + Sync {
+    /// A transaction is about to be made durable. An error undoes it.
+    ///
+    /// # Errors
+    /// What the disk would answer.
+    fn commit(&self) -> std::io::Result<()>;
+    /// It is durable. An error: whoever wrote it was killed before it heard so.
+    ///
+    /// # Errors
+    /// Any.
+    fn committed(&self) -> std::io::Result<()>;
+}
+
+impl Files {
+    pub(crate) fn root(&self) -> &PathBuf {
+        match self {
+            Self::Directory(root) => root,
+            #[cfg(feature = "simulation")]
+            Self::Simulated(root, _) => root,
+        }
+    }
 }
 
 /// One request with its bounds.

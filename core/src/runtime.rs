@@ -2,30 +2,39 @@
 //! (DESIGN 7); the simulator runs the same futures in place.
 
 use crate::error::{PortalError, Reason};
+use futures_util::future::BoxFuture;
 use std::future::Future;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 static RUNTIME: LazyLock<std::io::Result<tokio::runtime::Runtime>> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("portal").enable_all().build()
 });
 
 /// Where verbs run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Mode {
     /// On the core's threads, as on a phone.
     Threads,
-    /// In place, on whoever polls: nothing runs unless it is asked to. For tests and simulation.
+    /// In place, on whoever polls; nothing runs in the background. For tests.
     Inline,
+    /// In place, with the background's work handed to whoever steps it. For simulation.
+    Stepped(Arc<dyn Background>),
+}
+
+/// Takes the work that nobody waits for.
+pub trait Background: Send + Sync {
+    /// Begins it.
+    fn begin(&self, work: BoxFuture<'static, ()>);
 }
 
 impl Mode {
     /// Runs the work to its end even if the caller goes away.
     pub(crate) async fn run<T: Send + 'static>(
-        self,
+        &self,
         work: impl Future<Output = Result<T, PortalError>> + Send + 'static,
     ) -> Result<T, PortalError> {
         match self {
-            Self::Inline => work.await,
+            Self::Inline | Self::Stepped(_) => work.await,
             Self::Threads => {
                 let runtime = RUNTIME.as_ref().map_err(|_| PortalError::bug(Reason::Impossible))?;
                 // A panic stays inside its task: the caller gets a kind without the panic's text.
@@ -34,20 +43,22 @@ impl Mode {
         }
     }
 
-    /// Starts work that nobody waits for. In place, nothing is started: the test calls `sync`.
-    pub(crate) fn background(self, work: impl Future<Output = ()> + Send + 'static) {
-        if let (Self::Threads, Ok(runtime)) = (self, RUNTIME.as_ref()) {
-            runtime.spawn(work);
+    /// Starts work that nobody waits for. `Inline` starts nothing: the test calls `sync`.
+    pub(crate) fn background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        match (self, RUNTIME.as_ref()) {
+            (Self::Threads, Ok(runtime)) => drop(runtime.spawn(work)),
+            (Self::Stepped(background), _) => background.begin(Box::pin(work)),
+            _ => {}
         }
     }
 
     /// Runs a call that may block (a key store waiting for a finger) off the async threads.
     pub(crate) async fn blocking<T: Send + 'static>(
-        self,
+        &self,
         work: impl FnOnce() -> Result<T, PortalError> + Send + 'static,
     ) -> Result<T, PortalError> {
         match self {
-            Self::Inline => work(),
+            Self::Inline | Self::Stepped(_) => work(),
             Self::Threads => {
                 let runtime = RUNTIME.as_ref().map_err(|_| PortalError::bug(Reason::Impossible))?;
                 runtime.spawn_blocking(work).await.unwrap_or_else(|_| Err(PortalError::bug(Reason::Panicked)))

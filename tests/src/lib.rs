@@ -4,5 +4,6 @@
 
 pub mod phone;
 pub mod practice;
+pub mod sim;
 pub mod story;
 pub mod tls_lab;

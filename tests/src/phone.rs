@@ -2,14 +2,13 @@
 //! test decides when anything happens.
 
 use crate::practice::{ISSUER, Practice, SeededEntropy, TestVault, locked};
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use portal_core::account::Registration;
 use portal_core::ports::{Files, KeyVault, Ports, Transport};
 use portal_core::runtime::Mode;
 use portal_core::{Portal, PortalConfig, PortalError};
-use portal_server_mock::Outcome;
-use portal_server_mock::demo;
-use portal_server_mock::handle;
+use portal_server_mock::{Outcome, World, demo, handle};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,11 +31,21 @@ pub struct Scratch(PathBuf);
 
 impl Scratch {
     /// Makes one.
-    #[allow(clippy::expect_used, reason = "a test's helper")]
     pub fn new() -> Self {
+        Self::under(&std::env::temp_dir())
+    }
+
+    /// Makes one whose files are in memory, where the system has such a place.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::under(memory) } else { Self::new() }
+    }
+
+    #[allow(clippy::expect_used, reason = "a test's helper")]
+    fn under(place: &Path) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("portal-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
-        let path = std::env::temp_dir().join(name);
+        let path = place.join(name);
         std::fs::create_dir_all(&path).expect("a temporary directory");
         Self(path)
     }
@@ -159,7 +168,18 @@ pub fn registration(practice: &Practice) -> Registration {
 /// What a browser does with the sign-in pages: opens the URL, fills the form, sends it, and gives
 /// where it is sent then.
 pub fn browse(practice: &Practice, url: &str, login_id: &str, password: &str) -> Option<String> {
-    let page = page(practice, http::Request::get(url).body(Vec::new()).ok()?)?;
+    let ask = |request| practice.act(|world, now| page(&request, world, now));
+    browse_with(ask, url, login_id, password)
+}
+
+/// The same with whatever answers its requests.
+pub fn browse_with(
+    mut ask: impl FnMut(http::Request<Vec<u8>>) -> Option<http::Response<Vec<u8>>>,
+    url: &str,
+    login_id: &str,
+    password: &str,
+) -> Option<String> {
+    let page = ask(http::Request::get(url).body(Vec::new()).ok()?)?;
     let html = String::from_utf8(page.into_body()).ok()?;
     let transaction = html.split("name=\"transaction\" value=\"").nth(1)?.split('"').next()?.to_owned();
     let form = url::form_urlencoded::Serializer::new(String::new())
@@ -171,11 +191,16 @@ pub fn browse(practice: &Practice, url: &str, login_id: &str, password: &str) ->
         .header("content-type", "application/x-www-form-urlencoded")
         .body(form.into_bytes())
         .ok()?;
-    page_location(&self::page(practice, request)?)
+    page_location(&ask(request)?)
 }
 
-fn page(practice: &Practice, request: http::Request<Vec<u8>>) -> Option<http::Response<Vec<u8>>> {
-    match practice.act(|world, now| handle(&request, world, now)).outcome {
+/// One page of the practice.
+pub fn page(
+    request: &http::Request<Vec<u8>>,
+    world: &mut World,
+    now: DateTime<Utc>,
+) -> Option<http::Response<Vec<u8>>> {
+    match handle(request, world, now).outcome {
         Outcome::Reply(response) => Some(response),
         _ => None,
     }

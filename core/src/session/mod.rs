@@ -15,7 +15,7 @@ use crate::log;
 use crate::net::PinSet;
 use crate::ports::{Files, Ports};
 use crate::runtime::Mode;
-use crate::store::{self, MasterKey, Store};
+use crate::store::{self, DatabaseKey, MasterKey, Store};
 use crate::values::{Millis, Secret};
 use futures_util::future::select;
 use install::{Account, Card, Install, PendingSignIn};
@@ -90,7 +90,7 @@ struct User {
 
 impl Session {
     pub(crate) fn open(config: Config, ports: Ports, mode: Mode) -> Result<Self, PortalError> {
-        let Files::Directory(root) = ports.files.clone();
+        let root = ports.files.root().clone();
         let install = Install::open(&root, ports.vault.clone())?;
         let (state, card) = (install.state(), Card::open(&root, install.content().practice.as_deref()));
         let activity = Activity::unlocked(ports.clock.boot());
@@ -315,7 +315,7 @@ impl Session {
         repair::finish(&directory)?;
         match self.open_file(account, &key).await {
             Err(PortalError::Storage { reason: Reason::Damaged }) => {
-                self.rebuild(account, key.database_key()).await?;
+                self.rebuild(account, self.database_key(&key)).await?;
                 self.open_file(account, &key).await
             }
             opened => opened,
@@ -346,8 +346,16 @@ impl Session {
         self.open_store(&directory, &key).await
     }
 
+    fn database_key(&self, key: &MasterKey) -> DatabaseKey {
+        match self.ports.files {
+            Files::Directory(_) => key.database_key(),
+            #[cfg(feature = "simulation")]
+            Files::Simulated(..) => DatabaseKey::none(),
+        }
+    }
+
     async fn open_store(&self, directory: &Path, key: &MasterKey) -> Result<Store, PortalError> {
-        let store = Store::open(directory, key.database_key(), self.mode).await?;
+        let store = Store::open(directory, self.database_key(key), &self.ports.files, &self.mode).await?;
         log::event(log::Event::StoreOpened, None, 0u64);
         Ok(store)
     }

@@ -119,7 +119,7 @@ impl Session {
         let key = store.key().ok_or_else(|| PortalError::storage(Reason::Suspended))?;
         let _ = store.end_if(|_| Ok(())).await;
         self.rebuild(account, key.clone()).await?;
-        let fresh = Store::open(&self.directory(account), key, self.mode).await?;
+        let fresh = Store::open(&self.directory(account), key, &self.ports.files, &self.mode).await?;
         self.save_unsaved(&fresh, &account.directory).await?;
         let session = fresh.read(tokens::load).await?;
         Ok((Arc::new(fresh), session))

@@ -41,14 +41,16 @@ impl Opener {
         // Before SQLite would make it with 0644; its `-wal` and `-shm` take the mode of the file.
         files::private_file(&self.path)?;
         let connection = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        // Before the key: without it SQLCipher leaves what it decrypted in freed memory.
-        connection.execute_batch("PRAGMA cipher_memory_security = ON;")?;
-        connection.execute_batch(&self.key.pragma())?;
-        // Measured in ADR 2: pages of 16 KiB mean fewer seals and fewer locked allocations; HMAC-SHA256,
-        // because every phone of today has SHA-256 instructions.
-        connection.execute_batch(
-            "PRAGMA cipher_page_size = 16384; PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cipher_log_level = NONE;",
-        )?;
+        if !self.key.is_none() {
+            // Before the key: without it SQLCipher leaves what it decrypted in freed memory.
+            connection.execute_batch("PRAGMA cipher_memory_security = ON;")?;
+            connection.execute_batch(&self.key.pragma())?;
+            // Measured in ADR 2: pages of 16 KiB mean fewer seals and fewer allocations; HMAC-SHA256,
+            // because every phone of today has SHA-256 instructions.
+            connection.execute_batch(
+                "PRAGMA cipher_page_size = 16384; PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cipher_log_level = NONE;",
+            )?;
+        }
         // A wrong key or a damaged header shows at the first page.
         connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
         connection.execute_batch(&format!(

@@ -114,6 +114,16 @@ impl MasterKey {
 }
 
 impl DatabaseKey {
+    /// No encryption: simulations are not about secrets, and AES would take most of their time.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn none() -> Self {
+        Self(Secret::new(Box::default()))
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.expose().is_empty()
+    }
+
     /// `PRAGMA key` with the raw key: no password function on the start path.
     pub(crate) fn pragma(&self) -> Zeroizing<String> {
         let mut sql = Zeroizing::new(String::with_capacity(96));

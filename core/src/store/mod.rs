@@ -15,6 +15,7 @@ pub(crate) use keys::{DatabaseKey, MasterKey, context, vault_error};
 pub use soft_vault::SoftVault;
 
 use crate::error::{PortalError, Reason};
+use crate::ports::Files;
 use crate::runtime::Mode;
 use futures_util::future::BoxFuture;
 use owner::Owner;
@@ -33,6 +34,7 @@ pub(crate) struct Store {
     on_damage: OnceLock<OnDamage>,
     /// `None` once closed for good.
     key: Mutex<Option<DatabaseKey>>,
+    files: Files,
     /// Dropped last: who closes the file last also empties its log.
     writer: Owner,
 }
@@ -45,15 +47,21 @@ impl Store {
     ///
     /// # Errors
     /// `Storage { damaged | newer_version | disk_full | file_unavailable | in_use }`.
-    pub(crate) async fn open(directory: &Path, key: DatabaseKey, mode: Mode) -> Result<Self, PortalError> {
+    pub(crate) async fn open(
+        directory: &Path,
+        key: DatabaseKey,
+        files: &Files,
+        mode: &Mode,
+    ) -> Result<Self, PortalError> {
         let opener = Opener { path: directory.join(DATABASE), key: key.clone() };
         let write = opener.clone();
         let writer = Owner::start(mode, "portal-write", move || write.writer()).await?;
         let reader = match mode {
-            Mode::Inline => None,
+            Mode::Inline | Mode::Stepped(_) => None,
             Mode::Threads => Some(Owner::start(mode, "portal-read", move || opener.reader()).await?),
         };
-        Ok(Self { reader, on_damage: OnceLock::new(), key: Mutex::new(Some(key)), writer })
+        let (files, key) = (files.clone(), Mutex::new(Some(key)));
+        Ok(Self { reader, on_damage: OnceLock::new(), key, files, writer })
     }
 
     /// Runs the closure in one transaction; it is durable when this returns Ok, and nothing of it
@@ -62,12 +70,13 @@ impl Store {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, PortalError> + Send + 'static,
     ) -> Result<T, PortalError> {
+        let files = self.files.clone();
         let written = self
             .writer
             .run(move |connection| {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let value = work(&tx)?;
-                tx.commit()?;
+                commit(tx, &files)?;
                 Ok(value)
             })
             .await;
@@ -154,6 +163,18 @@ impl Store {
         match &self.reader {
             Some(reader) => reader.resume().await,
             None => Ok(()),
+        }
+    }
+}
+
+fn commit(tx: Transaction<'_>, files: &Files) -> Result<(), PortalError> {
+    match files {
+        Files::Directory(_) => Ok(tx.commit()?),
+        #[cfg(feature = "simulation")]
+        Files::Simulated(_, disk) => {
+            disk.commit()?;
+            tx.commit()?;
+            Ok(disk.committed()?)
         }
     }
 }

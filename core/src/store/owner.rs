@@ -26,13 +26,13 @@ pub(super) struct State {
 
 impl Owner {
     pub(super) async fn start(
-        mode: Mode,
+        mode: &Mode,
         name: &str,
         open: impl Fn() -> Result<Connection, PortalError> + Send + 'static,
     ) -> Result<Self, PortalError> {
         let state = State { connection: None, open: Some(Box::new(open)) };
         let owner = match mode {
-            Mode::Inline => Self::Inline(Box::new(Mutex::new(state))),
+            Mode::Inline | Mode::Stepped(_) => Self::Inline(Box::new(Mutex::new(state))),
             Mode::Threads => {
                 let (jobs, queue) = mpsc::channel::<Job>();
                 let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {

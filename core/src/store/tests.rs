@@ -23,7 +23,8 @@ fn scratch() -> std::path::PathBuf {
 }
 
 fn open(directory: &Path, key: DatabaseKey) -> Result<Store, PortalError> {
-    Store::open(directory, key, Mode::Inline).now_or_never().unwrap()
+    let files = Files::Directory(directory.to_owned());
+    Store::open(directory, key, &files, &Mode::Inline).now_or_never().unwrap()
 }
 
 fn pragma(store: &Store, name: &'static str) -> String {
@@ -148,7 +149,8 @@ fn a_failed_write_leaves_nothing_and_a_panic_is_contained() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         drop(store);
-        let store = Store::open(&directory, key(7), Mode::Threads).await.unwrap();
+        let files = Files::Directory(directory.clone());
+        let store = Store::open(&directory, key(7), &files, &Mode::Threads).await.unwrap();
         let panicked = store.write::<()>(|_| panic!("canary")).await;
         assert_eq!(panicked, Err(PortalError::bug(Reason::Panicked)));
         assert_eq!(store.write(move |tx| Ok(insert(tx)?)).await, Ok(1));

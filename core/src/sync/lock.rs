@@ -43,7 +43,7 @@ impl Driver {
     /// Waits a moment for a run to come to the end of its act, so that what it learns is kept, and
     /// lets none begin while the answer is held.
     pub(crate) async fn quiet(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
-        if self.session.mode == Mode::Inline {
+        if matches!(self.session.mode, Mode::Inline) {
             // In place, who holds the turn goes on only when somebody polls it.
             return self.turn.try_lock().ok();
         }

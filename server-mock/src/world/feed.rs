@@ -168,9 +168,10 @@ impl Feed {
         matches!(entry.body, Body::Put(_)).then_some(entry)
     }
 
-    /// All live rows, in the order of their newest changes.
-    pub(crate) fn rows(&self) -> Vec<FeedRow> {
-        let live = self.log.iter().filter(|entry| entry.superseded_by.is_none());
+    /// The rows that were live at a checkpoint, in the order of their newest changes.
+    pub(crate) fn rows_at(&self, checkpoint: u64) -> Vec<FeedRow> {
+        let until = self.log.iter().take_while(|entry| entry.seq <= checkpoint);
+        let live = until.filter(|entry| entry.superseded_by.is_none_or(|seq| seq > checkpoint));
         live.filter_map(|entry| match &entry.body {
             Body::Put(data) => Some(FeedRow {
                 entity: entry.entity.as_str(),

@@ -233,7 +233,17 @@ impl World {
 
     /// What a phone would hold of this portal user once it has synced: the live rows of the feed.
     pub fn feed_rows(&self, account: Uuid) -> Vec<FeedRow> {
-        self.accounts.get(&account).map(|account| account.feed.rows()).unwrap_or_default()
+        self.accounts.get(&account).map(|account| account.feed.rows_at(u64::MAX)).unwrap_or_default()
+    }
+
+    /// The rows that were live at a checkpoint: what a phone holds that has synced up to there.
+    pub fn feed_rows_at(&self, account: Uuid, checkpoint: u64) -> Vec<FeedRow> {
+        self.accounts.get(&account).map(|account| account.feed.rows_at(checkpoint)).unwrap_or_default()
+    }
+
+    /// The newest `seq` of a portal user's feed.
+    pub fn feed_head(&self, account: Uuid) -> u64 {
+        self.accounts.get(&account).map_or(0, |account| account.feed.head())
     }
 
     /// The highest `n` executed in a lane of an install of a portal user.

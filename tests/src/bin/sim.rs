@@ -1,0 +1,84 @@
+//! The simulator's command line.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::disallowed_macros, reason = "a program that reports")]
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use portal_tests::sim::{self, CHECKS, Run, When};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Runs the core as shipped through random disasters: one to three phones, two clients and the staff of
+/// a practice, on a virtual clock and network, with every fault of docs/PROTOCOL.md's world. What must
+/// hold is checked after every step. A run is one number and can be replayed from it.
+#[derive(Parser)]
+#[command(after_help = "Examples:
+  sim                               a thousand runs
+  sim --seeds 100000 --seed0 1      the runs 1 to 100,000
+  sim --seed 4711                   replays one run with its story
+  sim --list                        what is checked")]
+struct Args {
+    /// How many runs.
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 1)]
+    seed0: u64,
+    /// Replays this run with its story, shortened when it fails.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Steps of a run, before it comes to rest.
+    #[arg(long, default_value_t = 200)]
+    steps: u64,
+    /// Lists what is checked.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.list {
+        for check in CHECKS {
+            let when = if check.when == When::Step { "after every step" } else { "at rest" };
+            println!("{:<4} {:<17} {}", check.id, when, check.says);
+        }
+        return ExitCode::SUCCESS;
+    }
+    if let Some(seed) = args.seed {
+        let run = sim::replay(seed, args.steps);
+        let failed = run.violation.is_some();
+        tell(seed, &if failed { sim::shrink(seed, args.steps) } else { run });
+        return if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {per_sec}, {eta} left");
+    let bar = ProgressBar::new(args.seeds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let began = Instant::now();
+    let many = sim::many(args.seed0, args.seeds, args.steps, 5, || (), |done| bar.set_position(done));
+    bar.finish_and_clear();
+    if let Some(first) = many.found.first() {
+        tell(first.seed, &sim::shrink(first.seed, args.steps));
+    }
+    for found in &many.found {
+        println!("seed {}: {} after {} steps: {}", found.seed, found.violation.invariant, found.steps, found.violation.what);
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{:.0} s, {:.0} runs a second", seconds, many.seeds as f64 / seconds.max(0.001));
+    println!(
+        "seeds={} steps={} violations={} trace={:016x}",
+        many.seeds,
+        many.steps,
+        many.found.len(),
+        many.trace
+    );
+    if many.found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn tell(seed: u64, run: &Run) {
+    run.story.iter().for_each(|line| println!("{line}"));
+    match &run.violation {
+        Some(violation) => {
+            println!("seed {seed} violates {} after {} steps: {}", violation.invariant, run.steps, violation.what);
+        }
+        None => println!("seed {seed}: {} steps, everything holds, trace {:016x}", run.steps, run.trace),
+    }
+}

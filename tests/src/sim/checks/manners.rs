@@ -1,0 +1,105 @@
+//! How a phone behaves towards the practice, and whether everything comes to rest.
+
+use crate::practice::locked;
+use crate::sim::{Sim, Violation};
+use crate::sim::wire::{Sent, What};
+use portal_core::Reason;
+use portal_core::outbox::OutboxState;
+use std::fs::{File, TryLockError};
+use uuid::Uuid;
+
+fn sent(sim: &Sim) -> Vec<Sent> {
+    locked(&sim.wire).sent.clone()
+}
+
+pub(super) fn retry_after(sim: &mut Sim) -> Result<(), String> {
+    match sent(sim).into_iter().find(|sent| sent.at < sent.floor) {
+        Some(sent) => {
+            Err(format!("device {} asked {} ms too early", sent.process.0, sent.floor.saturating_sub(sent.at)))
+        }
+        None => Ok(()),
+    }
+}
+
+pub(super) fn lane_waits(sim: &mut Sim) -> Result<(), String> {
+    match sent(sim).into_iter().find(|sent| !sent.early_lanes.is_empty()) {
+        Some(sent) => Err(format!("device {} sent from {:?} too early", sent.process.0, sent.early_lanes)),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn single_flight(sim: &mut Sim) -> Result<(), String> {
+    let twice = sent(sim).into_iter().find(|sent| sent.what != What::Refresh && sent.beside > 0);
+    twice.map_or(Ok(()), |sent| Err(format!("device {} has two syncs under way", sent.process.0)))
+}
+
+pub(super) fn one_refresh(sim: &mut Sim) -> Result<(), String> {
+    for sent in sent(sim).iter().filter(|sent| sent.what == What::Refresh) {
+        if sent.beside > 0 {
+            return Err(format!("device {} has two refreshes under way", sent.process.0));
+        }
+        if !sent.rejected {
+            return Err(format!("device {} refreshes a token that nobody refused", sent.process.0));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn nothing_waits(sim: &mut Sim) -> Result<(), String> {
+    for book in sim.open_books() {
+        let waits = sim.outbox_of(book).into_iter().find(|shown| !matches!(shown.state, OutboxState::Refused { .. }));
+        if let Some(waits) = waits {
+            return Err(format!("\"{}\" still waits", waits.text));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn refused_says_why(sim: &mut Sim) -> Result<(), String> {
+    for book in sim.open_books() {
+        for shown in sim.outbox_of(book) {
+            if let OutboxState::Refused { reason, .. } = &shown.state
+                && (*reason == Reason::Impossible || !shown.change.possible)
+            {
+                return Err(format!("\"{}\" was refused without a reason or a way out", shown.text));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Sim {
+    /// I30: a sync that says that it is complete has fetched what was there when it was asked for, be
+    /// it that another one was under way then.
+    pub(in crate::sim) fn check_nothing_lost(
+        &mut self,
+        index: usize,
+        book: usize,
+        epoch: Uuid,
+        head: u64,
+    ) -> Result<(), Violation> {
+        let directory = self.books.get(book).filter(|book| book.open).map(|book| book.directory.clone());
+        let device = self.devices.get_mut(index);
+        let raw = directory.and_then(|directory| device?.raw(&directory));
+        let Some(Ok((ours, checkpoint))) = raw.map(super::feed::place) else { return Ok(()) };
+        if ours == epoch.to_string() && checkpoint.unsigned_abs() < head {
+            let what = format!("a complete sync of device {index} ends at {checkpoint}, asked for at {head}");
+            return Err(Violation { invariant: "I30", what });
+        }
+        Ok(())
+    }
+
+    /// I32: after a suspension no file is locked, neither ours nor SQLite's.
+    pub(in crate::sim) fn check_suspended(&mut self, index: usize) -> Result<(), Violation> {
+        let Some(directory) = self.devices.get(index).and_then(|device| device.current()) else { return Ok(()) };
+        let ours = File::open(directory.join("sync.lock"));
+        let ours = ours.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+        let sqlite = rusqlite::Connection::open(directory.join("portal.db"))
+            .and_then(|database| database.execute_batch("BEGIN EXCLUSIVE; ROLLBACK;"));
+        if ours || sqlite.is_err() {
+            let what = format!("device {index} is suspended with a file locked");
+            return Err(Violation { invariant: "I32", what });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! One phone: its hardware, and the process on it that may be killed at any time.
+
+use super::disk::{SimDisk, SimVault};
+use super::practice_side::{PASSWORD, Person};
+use super::shell::Shell;
+use super::tasks::{Process, Tasks};
+use super::time::{DeviceClock, Time};
+use super::wire::{Line, Wire};
+use crate::phone::{Scratch, browse_with, config, page};
+use crate::practice::{SeededEntropy, locked};
+use portal_core::ports::{Files, KeyVault, Ports};
+use portal_core::runtime::Mode;
+use portal_core::{Portal, PortalError};
+use portal_server_mock::World;
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+/// One phone.
+pub(crate) struct Device {
+    /// Which.
+    pub(crate) index: usize,
+    /// How often its app was started.
+    pub(crate) starts: u32,
+    /// Its clocks.
+    pub(crate) clock: Arc<DeviceClock>,
+    /// Its present process's disk.
+    pub(crate) disk: Arc<SimDisk>,
+    /// The app, while it runs.
+    pub(crate) portal: Option<Arc<Portal>>,
+    /// What its screen shows.
+    pub(crate) shell: Shell,
+    /// Suspended by the system.
+    pub(crate) suspended: bool,
+    /// Signing in, out, locking or unlocking.
+    pub(crate) at_the_door: bool,
+    /// Commits when the checks last looked.
+    pub(crate) seen_commits: u64,
+    /// Something else than a commit may have changed what is seen.
+    pub(crate) look_again: bool,
+    vault: Arc<SimVault>,
+    home: Scratch,
+    raw: Option<(PathBuf, Connection)>,
+    seed: u64,
+}
+
+impl Device {
+    /// One that was never used.
+    pub(crate) fn new(index: usize, seed: u64, time: &Arc<Time>) -> Self {
+        Self {
+            index,
+            starts: 0,
+            clock: Arc::new(DeviceClock::new(time)),
+            disk: Arc::default(),
+            portal: None,
+            shell: Shell::default(),
+            suspended: false,
+            at_the_door: false,
+            seen_commits: 0,
+            look_again: false,
+            vault: Arc::default(),
+            home: Scratch::in_memory(),
+            raw: None,
+            seed,
+        }
+    }
+
+    /// The process that runs, or ran last.
+    pub(crate) fn process(&self) -> Process {
+        (self.index, self.starts)
+    }
+
+    /// Starts the app.
+    ///
+    /// # Errors
+    /// What the core answers; there is nothing here that may make it fail.
+    pub(crate) fn start(&mut self, tasks: &Tasks, wire: &Arc<Mutex<Wire>>) -> Result<(), PortalError> {
+        self.starts += 1;
+        self.disk = Arc::default();
+        self.seen_commits = 0;
+        self.look_again = true;
+        (self.suspended, self.at_the_door) = (false, false);
+        let entropy = self.seed.wrapping_mul(1_000).wrapping_add(u64::from(self.starts) * 10 + self.index as u64);
+        let ports = Ports {
+            transport: Arc::new(Line { process: self.process(), disk: self.disk.clone(), wire: wire.clone() }),
+            clock: self.clock.clone(),
+            entropy: Arc::new(SeededEntropy::new(entropy)),
+            vault: Arc::<SimVault>::clone(&self.vault) as Arc<dyn KeyVault>,
+            files: Files::Simulated(self.home.path().to_owned(), self.disk.clone()),
+        };
+        let background = Arc::new(tasks.spawner(self.process()));
+        let portal = Portal::open_with(&config(self.home.path()), ports, Mode::Stepped(background))?;
+        self.shell = Shell::of(&portal);
+        self.portal = Some(portal);
+        Ok(())
+    }
+
+    /// Kills the process: its memory is gone, and nothing more is written.
+    pub(crate) fn kill(&mut self, tasks: &mut Tasks, wire: &Arc<Mutex<Wire>>) {
+        self.disk.kill();
+        tasks.kill(self.process());
+        locked(wire).kill(self.process());
+        self.shell = Shell::default();
+        self.portal = None;
+    }
+
+    /// A battery that ran out: the boot clock begins anew.
+    pub(crate) fn switch_off(&self, time: &Time) {
+        self.clock.booted.store(time.now(), Ordering::Relaxed);
+    }
+
+    /// Where the records are that an unlock would open, if there are any.
+    pub(crate) fn current(&self) -> Option<PathBuf> {
+        let sealed = std::fs::read(self.home.path().join("install")).ok()?;
+        let plain = self.vault.unwrap("portal-install".to_owned(), sealed).ok()?;
+        let content: serde_json::Value = serde_json::from_slice(&plain).ok()?;
+        let directory = self.home.path().join("users").join(content["current"].as_str()?);
+        directory.join("portal.db").exists().then_some(directory)
+    }
+
+    /// The database in there, read beside the core.
+    pub(crate) fn raw(&mut self, directory: &Path) -> Option<&Connection> {
+        if self.raw.as_ref().is_none_or(|(at, _)| at != directory) {
+            self.raw = None;
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(directory.join("portal.db"), flags).ok()?;
+            self.raw = Some((directory.to_owned(), connection));
+        }
+        self.raw.as_ref().map(|(_, connection)| connection)
+    }
+
+    /// Whose records are in there.
+    pub(crate) fn owner(&mut self, directory: &Path, people: &[Person]) -> Option<usize> {
+        let sql = "SELECT login_id FROM session";
+        let login: String = self.raw(directory)?.query_row(sql, [], |row| row.get(0)).ok()?;
+        people.iter().position(|person| person.login == login)
+    }
+}
+
+/// Signs in, with a browser and its pages in between.
+///
+/// # Errors
+/// What the core answers.
+pub(crate) async fn sign_in(
+    portal: Arc<Portal>,
+    world: Arc<Mutex<World>>,
+    time: Arc<Time>,
+    login: String,
+) -> Result<(), PortalError> {
+    let url = portal.account().sign_in_begin().await?;
+    let ask = |request| page(&request, &mut locked(&world), time.server());
+    let redirect = browse_with(ask, &url, &login, PASSWORD).unwrap_or_default();
+    portal.account().sign_in_finish(redirect).await
+}

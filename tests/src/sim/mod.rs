@@ -1,0 +1,297 @@
+//! The simulator: the core as shipped on one to three devices, two clients, staff, and everything that
+//! goes wrong between them, in virtual time. A run is one number: the same seed gives the same story.
+//!
+//! A step is one event: a packet arrives, somebody does something, time passes, a process dies. After
+//! it everybody goes on as far as they can, and then every check looks (`checks`).
+
+mod acts;
+mod checks;
+mod device;
+mod dice;
+mod disk;
+mod faults;
+mod ledger;
+mod outcomes;
+mod practice_side;
+mod rest;
+mod runs;
+mod shell;
+mod tasks;
+mod time;
+mod wire;
+
+pub use checks::{CHECKS, Check, When};
+pub use runs::{Many, Found, many, replay, shrink};
+
+use crate::practice::locked;
+use device::Device;
+use dice::Dice;
+use faults::Faults;
+use ledger::Book;
+use outcomes::Done;
+use portal_server_mock::{Faults as PracticeFaults, World};
+use practice_side::Person;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use tasks::{Process, Tasks};
+use time::Time;
+use uuid::Uuid;
+use wire::Wire;
+
+/// Something that must hold did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The number of what must hold (DESIGN 5).
+    pub invariant: &'static str,
+    /// What was seen instead.
+    pub what: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Steps until the end, or until the violation.
+    pub steps: u64,
+    /// What happened, in one number.
+    pub trace: u64,
+    /// What did not hold.
+    pub violation: Option<Violation>,
+    /// The story, when it was asked for.
+    pub story: Vec<String>,
+}
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The number of the run.
+    pub seed: u64,
+    /// How many steps with faults, before the quiet.
+    pub steps: u64,
+    /// Steps that are left out.
+    pub without: BTreeSet<u64>,
+    /// By how much every device's wall clock is wrong, in milliseconds.
+    pub wall: i64,
+    /// Tell the story.
+    pub telling: bool,
+}
+
+impl Plan {
+    /// A whole run.
+    pub fn new(seed: u64, steps: u64) -> Self {
+        Self { seed, steps, without: BTreeSet::new(), wall: 0, telling: false }
+    }
+}
+
+/// The state of a run.
+pub struct Sim {
+    plan: Plan,
+    time: Arc<Time>,
+    wire: Arc<Mutex<Wire>>,
+    world: Arc<Mutex<World>>,
+    people: Vec<Person>,
+    staff: Vec<Uuid>,
+    faults: Faults,
+    tasks: Tasks,
+    devices: Vec<Device>,
+    books: Vec<Book>,
+    done: Arc<Mutex<Vec<(Process, Done)>>>,
+    /// How often the practice got each text from a client.
+    arrived: BTreeMap<String, u32>,
+    /// By book and conversation, the place of the newest entry that arrived.
+    arrived_last: BTreeMap<(usize, Uuid), u64>,
+    effects_seen: usize,
+    /// Counts what is written, so that every text is another.
+    written: u64,
+    /// The bases that may have moved in this step.
+    fresh: BTreeMap<usize, checks::Base>,
+    /// Rows of the base of each book when it last moved.
+    bases: BTreeMap<usize, checks::Base>,
+    /// Devices at which the checks look in this step.
+    look_at: Vec<usize>,
+    violation: Option<Violation>,
+    story: Vec<String>,
+}
+
+/// Runs it.
+pub fn run(plan: Plan) -> Run {
+    let mut sim = match Sim::new(plan) {
+        Ok(sim) => sim,
+        Err(what) => {
+            let violation = Some(Violation { invariant: "start", what });
+            return Run { steps: 0, trace: 0, violation, story: Vec::new() };
+        }
+    };
+    let mut steps = 0;
+    let mut ended = sim.begin();
+    while ended.is_ok() && steps < sim.plan.steps {
+        if !sim.plan.without.contains(&steps) {
+            ended = sim.step(steps);
+        }
+        steps += 1;
+    }
+    if ended.is_ok() {
+        ended = sim.rest();
+    }
+    let trace = locked(&sim.wire).trace;
+    Run { steps, trace, violation: ended.err(), story: std::mem::take(&mut sim.story) }
+}
+
+impl Sim {
+    fn new(plan: Plan) -> Result<Self, String> {
+        let cast = practice_side::cast()?;
+        let time = Arc::new(Time::default());
+        let mut wire = Wire::new(&time, plan.seed);
+        wire.telling = plan.telling;
+        Ok(Self {
+            time,
+            wire: Arc::new(Mutex::new(wire)),
+            world: Arc::new(Mutex::new(cast.world)),
+            people: cast.people,
+            staff: cast.staff,
+            faults: Faults::default(),
+            tasks: Tasks::default(),
+            devices: Vec::new(),
+            books: Vec::new(),
+            done: Arc::default(),
+            arrived: BTreeMap::new(),
+            arrived_last: BTreeMap::new(),
+            effects_seen: 0,
+            written: 0,
+            fresh: BTreeMap::new(),
+            bases: BTreeMap::new(),
+            look_at: Vec::new(),
+            violation: None,
+            story: Vec::new(),
+            plan,
+        })
+    }
+
+    /// Devices are unpacked, and their owners sign in; then trouble begins.
+    fn begin(&mut self) -> Result<(), Violation> {
+        let mut dice = Dice::of(self.plan.seed, u64::MAX - 1);
+        let faults = Faults::draw(&mut dice);
+        let pages = [500, 500, 500, 8, 3];
+        locked(&self.wire).page = dice.pick(&pages).copied().unwrap_or(500);
+        self.effects_seen = locked(&self.world).effects().len();
+        let devices = 1 + usize::from(dice.chance(0.5)) + usize::from(dice.chance(0.2));
+        for index in 0..devices {
+            let mut device = Device::new(index, self.plan.seed, &self.time);
+            device.clock.ahead.store(self.plan.wall, std::sync::atomic::Ordering::Relaxed);
+            self.say(|| format!("device {index} is new"));
+            let started = device.start(&self.tasks, &self.wire);
+            started.map_err(|error| Violation { invariant: "I24", what: format!("it does not start: {error}") })?;
+            self.devices.push(device);
+            let person = usize::from(index > 0 && dice.chance(0.5));
+            self.sign_in(index, person);
+            self.calm(60_000)?;
+        }
+        let seed = self.plan.seed;
+        let practice = PracticeFaults { seed, op_retry: faults.op_retry, ..PracticeFaults::default() };
+        locked(&self.world).set_faults(practice);
+        locked(&self.wire).faults = faults.clone();
+        self.faults = faults;
+        Ok(())
+    }
+
+    /// One step.
+    fn step(&mut self, number: u64) -> Result<(), Violation> {
+        let mut dice = Dice::of(self.plan.seed, number);
+        self.trouble(&mut dice);
+        let arriving = locked(&self.wire).next_arrival().is_some();
+        match dice.below(100) {
+            0..=54 if arriving => self.deliver(),
+            0..=9 | 55..=59 => {
+                let millis = dice.magnitude(10, 600_000);
+                self.say(|| format!("{:.1} s pass", millis as f64 / 1_000.0));
+                self.time.pass_to(self.time.now() + millis);
+            }
+            10..=19 => {
+                // Whoever waits for the time wakes.
+                let next = self.time.next_wake().unwrap_or(0).min(self.time.now() + 600_000);
+                self.time.pass_to(next);
+            }
+            20..=27 | 60..=66 => {
+                let now = self.time.server();
+                let mut world = locked(&self.world);
+                let what =
+                    practice_side::staff_acts(&mut world, &self.people, &self.staff, number, now, &mut dice);
+                drop(world);
+                self.say(|| what);
+            }
+            _ => {
+                let device = usize::try_from(dice.below(self.devices.len() as u64)).unwrap_or(0);
+                self.act(device, &mut dice);
+            }
+        }
+        self.go_on()?;
+        self.check(When::Step)
+    }
+
+    /// The next packet arrives.
+    fn deliver(&mut self) {
+        locked(&self.wire).deliver(&mut locked(&self.world));
+        let events = std::mem::take(&mut locked(&self.wire).events);
+        for event in events {
+            self.say(|| event);
+        }
+    }
+
+    /// Lets everybody go on as far as they can without time and network.
+    fn go_on(&mut self) -> Result<(), Violation> {
+        loop {
+            if !self.tasks.run() {
+                return Err(Violation { invariant: "I38", what: "work that never waits".to_owned() });
+            }
+            for index in 0..self.devices.len() {
+                if self.devices.get(index).is_some_and(|device| device.disk.is_dead()) {
+                    self.kill(index, "at a commit")?;
+                }
+            }
+            let done = std::mem::take(&mut *locked(&self.done));
+            if done.is_empty() {
+                break;
+            }
+            for (process, done) in done {
+                self.ended(process, done)?;
+            }
+        }
+        let events = std::mem::take(&mut locked(&self.wire).events);
+        for event in events {
+            self.say(|| event);
+        }
+        self.violation.take().map_or(Ok(()), Err)
+    }
+
+    /// Without trouble, until nothing is on its way or so much time has passed.
+    fn calm(&mut self, millis: u64) -> Result<(), Violation> {
+        let end = self.time.now() + millis;
+        self.go_on()?;
+        loop {
+            let next = locked(&self.wire).next_arrival();
+            let Some(_) = next.filter(|next| *next <= end) else { return Ok(()) };
+            self.deliver();
+            self.go_on()?;
+            // A time-out that nobody waits for any more is no reason to wait.
+            if locked(&self.wire).is_idle() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Kills a device's process and starts the app again.
+    fn kill(&mut self, index: usize, how: &str) -> Result<(), Violation> {
+        self.say(|| format!("device {index} is killed {how}"));
+        let Some(device) = self.devices.get_mut(index) else { return Ok(()) };
+        device.kill(&mut self.tasks, &self.wire);
+        let started = device.start(&self.tasks, &self.wire);
+        self.find_books(index);
+        started.map_err(|error| Violation { invariant: "I24", what: format!("it does not start: {error}") })
+    }
+
+    fn say(&mut self, words: impl FnOnce() -> String) {
+        if self.plan.telling {
+            let now = self.time.now();
+            self.story.push(format!("{:>9.3} s  {}", now as f64 / 1_000.0, words()));
+        }
+    }
+}

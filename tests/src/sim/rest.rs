@@ -1,0 +1,133 @@
+//! The quiet phase: no more faults, and everybody comes to rest by themselves, within three times the
+//! longest backoff (I38).
+
+use super::{Sim, Violation, When, locked, practice_side};
+use portal_core::account::SessionState;
+use portal_server_mock::Faults as PracticeFaults;
+use std::sync::atomic::Ordering;
+
+/// The longest backoff, in milliseconds.
+const BACKOFF: u64 = 300_000;
+
+impl Sim {
+    /// Ends the trouble, waits, and looks.
+    pub(super) fn rest(&mut self) -> Result<(), Violation> {
+        self.end_trouble()?;
+        // What waits goes by itself; what is new comes when the app is looked at.
+        for round in 0..2 {
+            for index in 0..self.devices.len() {
+                self.come_back(index, None)?;
+                let portal = self.devices.get(index).and_then(|device| device.portal.clone());
+                if let (Some(portal), 1) = (portal, round) {
+                    self.sync(index, &portal, None);
+                    self.settle_down(self.time.now() + BACKOFF)?;
+                }
+            }
+            self.settle_down(self.time.now() + 3 * BACKOFF)?;
+        }
+        self.look_at_all();
+        self.check(When::Step)?;
+        self.look_at_all();
+        self.check(When::Rest)?;
+        self.other_books()
+    }
+
+    fn end_trouble(&mut self) -> Result<(), Violation> {
+        self.say(|| "--- the trouble ends".to_owned());
+        let mut world = locked(&self.world);
+        world.set_faults(PracticeFaults::default());
+        world.set_policy(practice_side::policy(5_000));
+        for person in &self.people {
+            let _ = world.reactivate(person.client);
+        }
+        drop(world);
+        let mut wire = locked(&self.wire);
+        wire.faults = super::Faults::default();
+        wire.offline.clear();
+        drop(wire);
+        for index in 0..self.devices.len() {
+            let Some(device) = self.devices.get(index) else { continue };
+            device.disk.full.store(false, Ordering::Relaxed);
+            device.disk.spare();
+            if device.disk.is_dead() {
+                self.kill(index, "at last")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody takes the device, unlocks it or signs in again.
+    fn come_back(&mut self, index: usize, person: Option<usize>) -> Result<(), Violation> {
+        // An earlier unlock or sign-out may be under way.
+        self.settle_down(self.time.now() + BACKOFF)?;
+        for _ in 0..4 {
+            let Some(device) = self.devices.get(index) else { return Ok(()) };
+            let Some(portal) = device.portal.clone() else { return Ok(()) };
+            if device.suspended {
+                self.resume(index, &portal);
+            }
+            portal.account().entered_foreground();
+            let known = self.book_of(index).and_then(|book| self.books.get(book)).map(|book| book.person);
+            match (portal.account().session().state, person) {
+                (SessionState::Active, None) => return Ok(()),
+                (SessionState::Active, Some(person)) if known == Some(person) => return Ok(()),
+                (SessionState::Locked, None) => self.unlock(index, &portal),
+                _ => self.sign_in(index, person.or(known).unwrap_or(0)),
+            }
+            self.settle_down(self.time.now() + BACKOFF)?;
+        }
+        let what = format!("device {index} cannot be opened");
+        Err(Violation { invariant: "I24", what })
+    }
+
+    /// Lets time pass until nothing is under way and nothing waits, but no longer than until then.
+    fn settle_down(&mut self, end: u64) -> Result<(), Violation> {
+        self.go_on()?;
+        let mut touched = self.time.now();
+        loop {
+            let arrival = locked(&self.wire).next_arrival();
+            let next = [arrival, self.time.next_wake()].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= end) else { return Ok(()) };
+            if arrival == Some(next) { self.deliver() } else { self.time.pass_to(next) }
+            self.go_on()?;
+            self.check(When::Step)?;
+            if locked(&self.wire).is_idle() && !self.anything_waits() {
+                return Ok(());
+            }
+            if self.time.now() > touched + 60_000 {
+                touched = self.time.now();
+                self.devices.iter().filter_map(|device| device.portal.as_ref()).for_each(|p| p.account().touch());
+            }
+        }
+    }
+
+    /// Whether something in an open outbox has no answer, or somebody is at a door.
+    fn anything_waits(&self) -> bool {
+        let busy = self.devices.iter().any(|device| device.at_the_door);
+        let waits = |book: usize| {
+            let entries = self.outbox_of(book);
+            entries.iter().any(|entry| !matches!(entry.state, portal_core::outbox::OutboxState::Refused { .. }))
+        };
+        busy || (0..self.books.len()).any(waits)
+    }
+
+    fn look_at_all(&mut self) {
+        self.devices.iter_mut().for_each(|device| device.look_again = true);
+    }
+
+    /// Whoever else has records on a device signs in again, and what they wrote arrives, too.
+    fn other_books(&mut self) -> Result<(), Violation> {
+        for place in 0..self.books.len() {
+            let Some(book) = self.books.get(place).filter(|book| !book.open && !book.closed) else { continue };
+            if book.waiting().next().is_none() {
+                continue;
+            }
+            let (device, person) = (book.device, book.person);
+            self.come_back(device, Some(person))?;
+            self.settle_down(self.time.now() + 3 * BACKOFF)?;
+            self.look_at_all();
+            self.check(When::Step)?;
+        }
+        Ok(())
+    }
+}

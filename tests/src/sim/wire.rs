@@ -1,0 +1,403 @@
+//! The network: requests and answers on their way, in virtual time, with everything that befalls them.
+
+use super::dice::Dice;
+use super::disk::SimDisk;
+use super::faults::Faults;
+use super::tasks::Process;
+use super::time::Time;
+use crate::practice::locked;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use portal_core::ports::{Exchange, Transport, TransportError};
+use portal_server_mock::{Outcome, World, handle};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use tokio::sync::oneshot;
+
+/// An answer, or that there is none.
+pub(crate) type Reply = Result<Response<Vec<u8>>, TransportError>;
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A page of the feed.
+    Feed,
+    /// Ops.
+    Ops,
+    /// A refresh of the tokens.
+    Refresh,
+    /// Anything else.
+    Other,
+}
+
+/// A request that left, as the checks look at it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    /// Who sent it.
+    pub(crate) process: Process,
+    /// What for.
+    pub(crate) what: What,
+    /// When.
+    pub(crate) at: u64,
+    /// Nothing may be sent before then: the practice said so.
+    pub(crate) floor: u64,
+    /// Requests of the same kind that it had under way.
+    pub(crate) beside: usize,
+    /// The practice has refused its present token.
+    pub(crate) rejected: bool,
+    /// Lanes in it that the practice wanted later.
+    pub(crate) early_lanes: Vec<String>,
+}
+
+struct Open {
+    process: Process,
+    what: What,
+    reply: oneshot::Sender<Reply>,
+}
+
+enum Packet {
+    /// Arrives at the practice; a copy has nobody who waits for its answer.
+    Request { call: u64, request: Arc<Request<Vec<u8>>>, copy: bool },
+    /// Arrives at the phone.
+    Answer { call: u64, reply: Reply },
+}
+
+/// What the practice told one process.
+#[derive(Default)]
+struct Told {
+    floor: u64,
+    lanes: BTreeMap<String, u64>,
+    rejected: bool,
+}
+
+/// The network.
+pub(crate) struct Wire {
+    time: Arc<Time>,
+    dice: Dice,
+    /// What befalls requests now.
+    pub(crate) faults: Faults,
+    /// Devices without network.
+    pub(crate) offline: BTreeSet<usize>,
+    /// The longest page that the practice gives.
+    pub(crate) page: usize,
+    packets: BTreeMap<(u64, u64), Packet>,
+    open: BTreeMap<u64, Open>,
+    told: BTreeMap<Process, Told>,
+    /// Pages given to each process, as long as it is one person's.
+    pages: BTreeMap<Process, Vec<Response<Vec<u8>>>>,
+    number: u64,
+    /// Requests that left in the present step.
+    pub(crate) sent: Vec<Sent>,
+    /// What happened in the present step, for the story and the trace.
+    pub(crate) events: Vec<String>,
+    /// What happened so far, in one number.
+    pub(crate) trace: u64,
+    /// Whether events are told in words.
+    pub(crate) telling: bool,
+}
+
+impl Wire {
+    /// A network without trouble.
+    pub(crate) fn new(time: &Arc<Time>, seed: u64) -> Self {
+        Self {
+            time: time.clone(),
+            dice: Dice::of(seed, u64::MAX),
+            faults: Faults::default(),
+            offline: BTreeSet::new(),
+            page: 500,
+            packets: BTreeMap::new(),
+            open: BTreeMap::new(),
+            told: BTreeMap::new(),
+            pages: BTreeMap::new(),
+            number: 0,
+            sent: Vec::new(),
+            events: Vec::new(),
+            trace: 0,
+            telling: false,
+        }
+    }
+
+    /// When the next packet arrives.
+    pub(crate) fn next_arrival(&self) -> Option<u64> {
+        self.packets.keys().next().map(|(due, _)| *due)
+    }
+
+    /// Whether nobody waits for anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.open.values().all(|open| open.reply.is_closed())
+    }
+
+    /// A process is gone: nobody waits for its answers. What it sent goes on.
+    pub(crate) fn kill(&mut self, process: Process) {
+        self.open.retain(|_, open| open.process != process);
+        self.told.remove(&process);
+        self.pages.remove(&process);
+    }
+
+    /// Another person uses the process from now on: no page of the one before can come again.
+    pub(crate) fn forget_pages(&mut self, process: Process) {
+        self.pages.remove(&process);
+    }
+
+    /// Mixes something that happened into the trace.
+    pub(crate) fn note(&mut self, what: u64) {
+        self.trace = (self.trace.rotate_left(5) ^ what).wrapping_mul(0x0100_0000_01b3);
+    }
+
+    fn tell(&mut self, words: impl FnOnce() -> String) {
+        if self.telling {
+            self.events.push(words());
+        }
+    }
+
+    fn put(&mut self, due: u64, packet: Packet) {
+        self.number += 1;
+        self.packets.insert((due, self.number), packet);
+    }
+
+    fn latency(&mut self) -> u64 {
+        if self.dice.chance(self.faults.slow) { self.dice.magnitude(100, 40_000) } else { 1 + self.dice.below(60) }
+    }
+
+    fn leave(&mut self, process: Process, exchange: Exchange) -> oneshot::Receiver<Reply> {
+        let (reply, answer) = oneshot::channel();
+        let Exchange { request, timeout, .. } = exchange;
+        let (what, now) = (what(&request), self.time.now());
+        self.look(process, what, &request);
+        self.number += 1;
+        let call = self.number;
+        self.note(call ^ ((what as u64) << 60));
+        self.tell(|| format!("#{call} {} {} leaves device {}", request.method(), request.uri().path(), process.0));
+        if self.offline.contains(&process.0) || self.dice.chance(self.faults.no_connection) {
+            let _ = reply.send(Err(TransportError::NoConnection));
+            return answer;
+        }
+        self.open.insert(call, Open { process, what, reply });
+        let patience = u64::try_from(timeout.as_millis()).unwrap_or(30_000).max(1);
+        self.put(now + patience, Packet::Answer { call, reply: Err(TransportError::TimedOut) });
+        let latency = self.latency();
+        if self.dice.chance(self.faults.lose_request) {
+            self.tell(|| format!("#{call} is lost"));
+            if self.dice.chance(0.7) {
+                self.put(now + latency, Packet::Answer { call, reply: Err(TransportError::ConnectionLost) });
+            }
+            return answer;
+        }
+        let request = Arc::new(request);
+        if what != What::Other && self.dice.chance(self.faults.duplicate) {
+            let late = now + latency + self.dice.magnitude(10, 900_000);
+            self.put(late, Packet::Request { call, request: request.clone(), copy: true });
+        }
+        self.put(now + latency, Packet::Request { call, request, copy: false });
+        answer
+    }
+
+    /// Writes down what the checks want to know of a request that leaves.
+    fn look(&mut self, process: Process, what: What, request: &Request<Vec<u8>>) {
+        if what == What::Other {
+            return;
+        }
+        let (at, told) = (self.time.now(), self.told.entry(process).or_default());
+        let mut early_lanes = Vec::new();
+        if what == What::Ops && told.lanes.values().any(|floor| at < *floor) {
+            let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
+            for lane in body["ops"].as_array().into_iter().flatten().filter_map(|op| op["lane"].as_str()) {
+                if told.lanes.get(lane).is_some_and(|floor| at < *floor) {
+                    early_lanes.push(lane.to_owned());
+                }
+            }
+        }
+        let (floor, rejected) = (told.floor, told.rejected);
+        let alike = |other: What| (what == What::Refresh) == (other == What::Refresh) && other != What::Other;
+        let open = self.open.values();
+        let beside = open.filter(|open| open.process == process && alike(open.what) && !open.reply.is_closed());
+        let beside = beside.count();
+        self.sent.push(Sent { process, what, at, floor, beside, rejected, early_lanes });
+    }
+
+    /// The next packet arrives.
+    pub(crate) fn deliver(&mut self, world: &mut World) {
+        let Some(((due, _), packet)) = self.packets.pop_first() else { return };
+        self.time.pass_to(due);
+        match packet {
+            Packet::Request { call, request, copy } => self.arrive(call, &request, copy, world),
+            Packet::Answer { call, reply } => self.answer(call, reply),
+        }
+    }
+
+    fn arrive(&mut self, call: u64, request: &Request<Vec<u8>>, copy: bool, world: &mut World) {
+        let (now, what) = (self.time.now(), what(request));
+        let strikes = what != What::Other || request.uri().path().starts_with("/v1/");
+        if strikes && !copy && let Some(response) = self.instead(what) {
+            self.tell(|| format!("#{call} meets {}", response.status()));
+            let due = now + self.latency();
+            return self.put(due, Packet::Answer { call, reply: Ok(response) });
+        }
+        let request = if what == What::Feed { &shorter(request, self.page) } else { request };
+        let response = match handle(request, world, self.time.server()).outcome {
+            Outcome::Reply(response) => response,
+            Outcome::Cut { response, .. } => response,
+            Outcome::Closed => return,
+        };
+        self.note(u64::from(response.status().as_u16()) ^ (call << 16));
+        self.tell(|| format!("#{call}{} is answered {}", if copy { " (late copy)" } else { "" }, response.status()));
+        if copy {
+            return;
+        }
+        let reply = if strikes { self.on_its_way_back(call, what, response) } else { Ok(response) };
+        let due = now + self.latency();
+        self.put(due, Packet::Answer { call, reply });
+    }
+
+    /// What answers in the practice's place.
+    fn instead(&mut self, what: What) -> Option<Response<Vec<u8>>> {
+        let (faults, seconds) = (self.faults.clone(), 1 + self.dice.below(90));
+        let token = matches!(what, What::Feed | What::Ops);
+        if self.dice.chance(faults.captive) {
+            return Some(made(200, "text/html", "<html>Welcome to the airport</html>", None));
+        }
+        if self.dice.chance(faults.error) {
+            return Some(problem(500, "internal", None));
+        }
+        if self.dice.chance(faults.busy) {
+            let status = if self.dice.chance(0.5) { 429 } else { 503 };
+            return Some(problem(status, "unavailable", Some(seconds)));
+        }
+        if token && self.dice.chance(faults.unauthorized) {
+            return Some(problem(401, "token_expired", None));
+        }
+        if token && self.dice.chance(faults.gone) {
+            let code = if what == What::Feed { "cursor_expired" } else { "epoch_changed" };
+            return Some(problem(410, code, None));
+        }
+        None
+    }
+
+    fn on_its_way_back(&mut self, call: u64, what: What, mut response: Response<Vec<u8>>) -> Reply {
+        let faults = self.faults.clone();
+        if self.dice.chance(faults.lose_answer) {
+            self.tell(|| format!("the answer to #{call} is lost"));
+            return Err(TransportError::ConnectionLost);
+        }
+        if self.dice.chance(faults.commit_then_error) {
+            return Ok(problem(500, "internal", None));
+        }
+        if what == What::Feed && response.status() == 200 {
+            let pages = self.open.get(&call).map(|open| open.process);
+            let pages = self.pages.entry(pages.unwrap_or_default()).or_default();
+            let earlier = self.dice.chance(faults.stale_page).then(|| self.dice.pick(pages).cloned()).flatten();
+            pages.push(response.clone());
+            if let Some(earlier) = earlier {
+                self.tell(|| format!("#{call} is answered with an earlier page"));
+                return Ok(earlier);
+            }
+        }
+        if self.dice.chance(faults.truncate) {
+            let left = self.dice.below(response.body().len().max(1) as u64);
+            response.body_mut().truncate(usize::try_from(left).unwrap_or(0));
+        }
+        Ok(response)
+    }
+
+    fn answer(&mut self, call: u64, reply: Reply) {
+        let Some(open) = self.open.remove(&call) else { return };
+        self.remember(&open, &reply);
+        self.note(call ^ reply.as_ref().map_or(1, |reply| u64::from(reply.status().as_u16()) << 20));
+        self.tell(|| match &reply {
+            Ok(reply) => format!("#{call}: device {} hears {}", open.process.0, reply.status()),
+            Err(error) => format!("#{call}: device {} hears that the {error}", open.process.0),
+        });
+        let _ = open.reply.send(reply);
+    }
+
+    /// What the practice asked of a process, which the checks hold it to.
+    fn remember(&mut self, open: &Open, reply: &Reply) {
+        if open.reply.is_closed() {
+            return;
+        }
+        let (now, told) = (self.time.now(), self.told.entry(open.process).or_default());
+        let Ok(reply) = reply else { return };
+        let seconds = reply.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+        match (open.what, reply.status().as_u16()) {
+            (What::Feed | What::Ops | What::Refresh, 429 | 503) => {
+                told.floor = told.floor.max(now + 1_000 * seconds.unwrap_or(0));
+            }
+            (What::Feed | What::Ops, 401) => told.rejected = true,
+            (What::Refresh, 200) => told.rejected = false,
+            (What::Ops, 200) => {
+                let body: serde_json::Value = serde_json::from_slice(reply.body()).unwrap_or_default();
+                for result in body["results"].as_array().into_iter().flatten() {
+                    let wait = result["problem"]["retry_after_s"].as_u64();
+                    if let (Some("retry"), Some(lane)) = (result["status"].as_str(), result["lane"].as_str()) {
+                        told.lanes.insert(lane.to_owned(), now + 1_000 * wait.unwrap_or(0));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// One process's way to the practice.
+pub(crate) struct Line {
+    /// Whose.
+    pub(crate) process: Process,
+    /// Its disk: who is dead sends nothing.
+    pub(crate) disk: Arc<SimDisk>,
+    /// The network.
+    pub(crate) wire: Arc<Mutex<Wire>>,
+}
+
+impl Transport for Line {
+    fn send<'a, 'b>(&'a self, exchange: Exchange) -> BoxFuture<'b, Reply>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        if self.disk.is_dead() {
+            return futures_util::future::pending().boxed();
+        }
+        let answer = locked(&self.wire).leave(self.process, exchange);
+        answer.map(|reply| reply.unwrap_or(Err(TransportError::ConnectionLost))).boxed()
+    }
+}
+
+fn what(request: &Request<Vec<u8>>) -> What {
+    match request.uri().path() {
+        "/v1/sync" => What::Feed,
+        "/v1/ops" => What::Ops,
+        "/oauth/token" if request.body().starts_with(b"grant_type=refresh_token") => What::Refresh,
+        _ => What::Other,
+    }
+}
+
+/// The same request for a shorter page: a practice may give fewer rows than it is asked for.
+fn shorter(request: &Request<Vec<u8>>, page: usize) -> Request<Vec<u8>> {
+    let uri = request.uri().to_string().replace("limit=500", &format!("limit={page}"));
+    let mut shorter = request.clone();
+    if let Ok(uri) = uri.parse() {
+        *shorter.uri_mut() = uri;
+    }
+    shorter
+}
+
+fn made(status: u16, kind: &str, body: &str, retry_after: Option<u64>) -> Response<Vec<u8>> {
+    let mut response = Response::new(body.as_bytes().to_vec());
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    if let Ok(kind) = http::HeaderValue::from_str(kind) {
+        response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    }
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn problem(status: u16, code: &str, retry_after: Option<u64>) -> Response<Vec<u8>> {
+    let body = format!(
+        r#"{{"type":"about:blank","title":"","status":{status},"code":"{code}","retryable":{}}}"#,
+        retry_after.is_some()
+    );
+    made(status, "application/problem+json", &body, retry_after)
+}
