@@ -52,7 +52,7 @@ pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens) -> Result<(), PortalEr
 
 impl Session {
     /// Sends one request as the client whose open records `who` is: nobody else's token is ever used
-    /// for it. A 401 refreshes once and asks once more.
+    /// for it. A 401 refreshes and asks once more.
     pub(crate) async fn authorized(
         &self,
         who: &Arc<Store>,
@@ -63,15 +63,16 @@ impl Session {
         if !matches!(self.state(), State::Active) {
             return Err(self.store().err().map_or(Failure::Unauthorized, Failure::Local));
         }
-        let access = self.user_of(who)?.access;
-        let call =
-            |token| Call { method: method.clone(), url: url.clone(), token: Some(token), json: json.clone() };
-        let answer = match api::send(&self.ports, call(&access)).await {
-            Err(Failure::Unauthorized) => {
-                let fresh = self.refresh(who, &access).await?;
-                api::send(&self.ports, call(&fresh)).await
+        let mut token = self.user_of(who)?.access;
+        // Two: the first refresh may only bring a token that another flight left, and that is old too.
+        let mut refreshes = 2;
+        let answer = loop {
+            let (method, url, json) = (method.clone(), url.clone(), json.clone());
+            match api::send(&self.ports, Call { method, url, token: Some(&token), json }).await {
+                Err(Failure::Unauthorized) if refreshes > 0 => token = self.refresh(who, &token).await?,
+                answer => break answer,
             }
-            answer => answer,
+            refreshes -= 1;
         };
         match answer {
             Err(Failure::Revoked) => self.revoked(who),

@@ -211,8 +211,9 @@ impl Engine {
                 self.attempt = self.attempt.saturating_add(1);
                 // Who asked while it was failing gets one more try at once.
                 self.not_before = if self.asked { 0 } else { now + jitter(self.attempt, random) };
-                // While the server's own wait lasts, that is the reason.
-                if now >= self.floor {
+                // While the server's own wait lasts, that is the reason. What only a person can mend was
+                // told to whoever asked; to the next run, after an unlock say, it means nothing.
+                if now >= self.floor && passes(&error) {
                     self.last_failure = Some(error);
                 }
                 self.floor = self.floor.max(now + millis(wait));
@@ -332,6 +333,15 @@ mod tests {
         assert_eq!(engine.step(&work(&["a"]), 5), Step::Wait { until: 105 });
         engine.trigger(Trigger::Wrote);
         assert_eq!(engine.step(&work(&["a"]), 5), Step::Wait { until: 105 });
+    }
+
+    #[test]
+    fn a_lock_in_the_middle_is_no_reason_for_the_run_after_the_unlock_to_give_up() {
+        let mut engine = Engine::default();
+        engine.run();
+        engine.heard(Heard::Failed { error: PortalError::storage(Reason::Suspended), wait: None }, 5, 99);
+        assert_eq!(engine.step(&work(&["a"]), 5), Step::Wait { until: 105 });
+        assert_eq!(engine.failure(), None);
     }
 
     #[test]

@@ -170,7 +170,14 @@ impl Driver {
     }
 
     async fn run(&self, end: Option<u64>) -> Result<SyncReport, PortalError> {
-        let store = self.session.store()?;
+        let store = match self.session.store() {
+            Ok(store) => store,
+            Err(error) => {
+                // Whoever asked is answered by this: the background must not try for ever.
+                self.engine().run();
+                return Err(error);
+            }
+        };
         let Some(_turn) = self.in_time(end, self.turn.lock()).await else {
             // The one under way took all the time.
             return self.ended(&store, SyncReport::default()).await;

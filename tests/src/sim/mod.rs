@@ -112,8 +112,18 @@ pub struct Sim {
     story: Vec<String>,
 }
 
-/// Runs it.
+/// Runs it. A panic is a violation like any other, of the promise that there is none.
 pub fn run(plan: Plan) -> Run {
+    let whole = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| told(plan)));
+    whole.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().cloned();
+        let words = words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        let violation = Violation { invariant: "panic", what: words.unwrap_or_default() };
+        Run { steps: u64::MAX, trace: 0, violation: Some(violation), story: Vec::new() }
+    })
+}
+
+fn told(plan: Plan) -> Run {
     let mut sim = match Sim::new(plan) {
         Ok(sim) => sim,
         Err(what) => {

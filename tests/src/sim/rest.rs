@@ -10,26 +10,43 @@ use std::sync::atomic::Ordering;
 const BACKOFF: u64 = 300_000;
 
 impl Sim {
-    /// Ends the trouble, waits, and looks.
+    /// Ends the trouble, waits, and looks; then whoever else has records on a device signs in there.
     pub(super) fn rest(&mut self) -> Result<(), Violation> {
         self.end_trouble()?;
-        // What waits goes by itself; what is new comes when the app is looked at.
-        for round in 0..2 {
+        self.come_to_rest(None)?;
+        for place in 0..self.books.len() {
+            let Some(book) = self.books.get(place).filter(|book| !book.open && !book.closed) else { continue };
+            let (device, person) = (book.device, book.person);
+            self.come_to_rest(Some((device, person)))?;
+            if self.book_of(device).and_then(|book| self.books.get(book)).is_none_or(|book| book.person != person) {
+                let what = format!("records of person {person} on device {device} do not open");
+                return Err(Violation { invariant: "I24", what });
+            }
+        }
+        Ok(())
+    }
+
+    fn come_to_rest(&mut self, who: Option<(usize, usize)>) -> Result<(), Violation> {
+        let person = |index: usize| who.filter(|(device, _)| *device == index).map(|(_, person)| person);
+        // What waits goes by itself.
+        for index in 0..self.devices.len() {
+            self.come_back(index, person(index))?;
+        }
+        self.settle_down(self.time.now() + 3 * BACKOFF)?;
+        // What is new comes when somebody looks at the app, the last one's writes included.
+        for _ in 0..2 {
             for index in 0..self.devices.len() {
                 self.come_back(index, None)?;
-                let portal = self.devices.get(index).and_then(|device| device.portal.clone());
-                if let (Some(portal), 1) = (portal, round) {
+                if let Some(portal) = self.devices.get(index).and_then(|device| device.portal.clone()) {
                     self.sync(index, &portal, None);
-                    self.settle_down(self.time.now() + BACKOFF)?;
                 }
             }
-            self.settle_down(self.time.now() + 3 * BACKOFF)?;
+            self.settle_down(self.time.now() + BACKOFF)?;
         }
         self.look_at_all();
         self.check(When::Step)?;
         self.look_at_all();
-        self.check(When::Rest)?;
-        self.other_books()
+        self.check(When::Rest)
     }
 
     fn end_trouble(&mut self) -> Result<(), Violation> {
@@ -113,21 +130,5 @@ impl Sim {
 
     fn look_at_all(&mut self) {
         self.devices.iter_mut().for_each(|device| device.look_again = true);
-    }
-
-    /// Whoever else has records on a device signs in again, and what they wrote arrives, too.
-    fn other_books(&mut self) -> Result<(), Violation> {
-        for place in 0..self.books.len() {
-            let Some(book) = self.books.get(place).filter(|book| !book.open && !book.closed) else { continue };
-            if book.waiting().next().is_none() {
-                continue;
-            }
-            let (device, person) = (book.device, book.person);
-            self.come_back(device, Some(person))?;
-            self.settle_down(self.time.now() + 3 * BACKOFF)?;
-            self.look_at_all();
-            self.check(When::Step)?;
-        }
-        Ok(())
     }
 }

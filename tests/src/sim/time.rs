@@ -21,7 +21,12 @@ pub(crate) struct Time {
     now: AtomicU64,
     next: AtomicU64,
     sleepers: Mutex<BTreeMap<(u64, u64), Waker>>,
+    /// How often somebody looked at a clock since time last passed.
+    looks: AtomicU64,
 }
+
+/// Who looks at the clock more often than this while no time passes goes round in circles.
+const MOST_LOOKS: u64 = 100_000;
 
 impl Time {
     /// Milliseconds since the run began.
@@ -39,6 +44,7 @@ impl Time {
     pub(crate) fn pass_to(&self, then: u64) {
         let then = then.max(self.now());
         self.now.store(then, Ordering::Relaxed);
+        self.looks.store(0, Ordering::Relaxed);
         let due = {
             let mut sleepers = locked(&self.sleepers);
             let later = sleepers.split_off(&(then + 1, 0));
@@ -75,7 +81,13 @@ impl Clock for DeviceClock {
         Millis(START + now + self.ahead.load(Ordering::Relaxed))
     }
 
+    /// # Panics
+    /// When somebody goes round in circles: there is no other way out of a loop that never waits.
+    #[allow(clippy::panic, reason = "a run that panics is a violation")]
     fn boot(&self) -> u64 {
+        if self.time.looks.fetch_add(1, Ordering::Relaxed) > MOST_LOOKS {
+            panic!("somebody goes round in circles");
+        }
         self.time.now() - self.booted.load(Ordering::Relaxed)
     }
 

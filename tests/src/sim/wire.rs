@@ -324,7 +324,11 @@ impl Wire {
                 told.floor = told.floor.max(now + 1_000 * seconds.unwrap_or(0));
             }
             (What::Feed | What::Ops, 401) => told.rejected = true,
-            (What::Refresh, 200) => told.rejected = false,
+            (What::Refresh, 200) => {
+                // One that broke off brought nothing.
+                let whole = serde_json::from_slice::<serde_json::Value>(reply.body()).is_ok();
+                told.rejected &= !whole;
+            }
             (What::Ops, 200) => {
                 let body: serde_json::Value = serde_json::from_slice(reply.body()).unwrap_or_default();
                 for result in body["results"].as_array().into_iter().flatten() {

@@ -10,6 +10,7 @@ mod seen;
 
 pub(super) use feed::Base;
 
+use super::ledger::Owed;
 use super::{Sim, Violation, locked};
 
 /// When a check looks.
@@ -47,6 +48,7 @@ pub const CHECKS: &[Check] = &[
     step("I2", "no text takes effect twice", effects::at_most_once),
     step("I3", "nothing takes effect after it was taken back", effects::never_after_a_cancel),
     step("I5", "what one device writes arrives in the order of its lane", effects::in_lane_order),
+    step("I1a", "records go only with somebody's will", effects::records_stay),
     step("I8", "the place in the feed never goes back", feed::place_never_goes_back),
     step("I9", "no row's version goes back", feed::versions_never_go_back),
     step("I11", "the base is the practice at one checkpoint, byte for byte", feed::base_is_one_checkpoint),
@@ -92,11 +94,13 @@ impl Sim {
                 self.look_at.push(device.index);
             }
         }
-        // Records that are gone: with somebody's will nothing is owed any more.
+        let arrived = &self.arrived;
         for book in self.books.iter_mut().filter(|book| !book.closed && self.look_at.contains(&book.device)) {
             if !book.directory.join("portal.db").exists() {
                 book.open = false;
-                if book.leaving || book.entries.iter().all(|entry| entry.owed != super::ledger::Owed::Once) {
+                // With somebody's will, or after a sign-out that found nothing unsent, nothing is owed.
+                let sent = book.entries.iter().all(|e| e.owed != Owed::Once || arrived.contains_key(&e.text));
+                if book.leaving || sent && book.drafts.values().all(|texts| texts.contains(&None)) {
                     book.close();
                 }
             }

@@ -100,6 +100,11 @@ pub(super) fn read_stays_read(sim: &mut Sim) -> Result<(), String> {
         let Some(marks) = marks else { continue };
         let place = usize::try_from(sim.time.now()).unwrap_or(0) % marks.len();
         let Some((thread, upto)) = marks.iter().nth(place) else { continue };
+        // A mark in a conversation that the practice took back is refused, and soon has nothing to mark.
+        let id = thread.parse().unwrap_or_default();
+        if locked(&sim.world).thread(id).is_none_or(|thread| thread.withdrawn) {
+            continue;
+        }
         let Some(Ok(view)) = portal.messages().thread(thread.clone(), None, 100).now_or_never() else { continue };
         for message in view.messages.iter().filter(|message| message.n.is_some_and(|n| n <= *upto)) {
             if message.state == (MessageState::Received { read: false }) {
