@@ -64,7 +64,7 @@ pub(crate) struct Session {
     /// One refresh for any number of 401s.
     flight: tokio::sync::Mutex<()>,
     /// Rotated tokens that the file could not take because it was closed meanwhile.
-    unsaved: Mutex<Option<(String, Tokens)>>,
+    unsaved: Mutex<Option<tokens::Rotated>>,
     /// The time of the automatic lock moved.
     due_moved: Arc<tokio::sync::Notify>,
     watching: AtomicBool,
@@ -365,7 +365,7 @@ impl Session {
         self.unsaved
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take_if(|(directory, _)| *directory == account.directory);
+            .take_if(|rotated| rotated.directory == account.directory);
         let mut now = self.now();
         let user = now.user.take_if(|user| user.account.directory == account.directory);
         now.state = now.state.clone().after(Event::Destroyed(reason));

@@ -131,7 +131,7 @@ impl Session {
         let from = directory.clone();
         let session = self.mode.blocking(move || build(&from, &key)).await?;
         let unsaved =
-            self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(of, _)| of.clone());
+            self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|rotated| rotated.directory.clone());
         if !session && unsaved.as_ref() != Some(&account.directory) {
             // Before the exchange: a start after a kill must not show an empty list as if it were all.
             self.say_damaged();

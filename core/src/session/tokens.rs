@@ -29,6 +29,15 @@ pub(super) struct Row {
     pub(super) ended: Option<Reason>,
 }
 
+/// Tokens that a refresh brought, with the one that it used up.
+#[derive(Clone)]
+pub(super) struct Rotated {
+    /// Whose.
+    pub(super) directory: String,
+    used: Secret<String>,
+    tokens: Tokens,
+}
+
 pub(super) fn load(connection: &Connection) -> Result<Option<Row>, PortalError> {
     let row = connection
         .query_row("SELECT access_token, refresh_token, ended FROM session", [], |row| {
@@ -48,6 +57,17 @@ pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens) -> Result<(), PortalEr
         (&tokens.login_id, tokens.access.expose(), tokens.refresh.expose()),
     )?;
     Ok(())
+}
+
+/// Rotated tokens take the place of those that they were got for. Whoever signed in meanwhile has
+/// others, of another install: those stay. Whether they were taken.
+fn rotate(tx: &Transaction<'_>, used: &Secret<String>, tokens: &Tokens) -> Result<bool, PortalError> {
+    let present = load(tx)?;
+    if present.is_some_and(|row| row.refresh.expose() != used.expose()) {
+        return Ok(false);
+    }
+    save(tx, tokens)?;
+    Ok(true)
 }
 
 impl Session {
@@ -118,18 +138,24 @@ impl Session {
         }
         match answer {
             Ok(tokens) => {
-                let access = tokens.access.clone();
-                let kept = tokens.clone();
+                let rotated = Rotated { directory: account.directory, used: row.refresh, tokens };
+                let kept = rotated.clone();
                 // Durable before use: a kill between must not strand the client.
-                if let Err(error) = who.write(move |tx| save(tx, &tokens)).await {
-                    // Closed meanwhile: the old token is used up, so these wait for the next opening.
-                    *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) =
-                        Some((account.directory, kept));
-                    return Err(Failure::Local(error));
-                }
-                self.adopt(who, &access);
+                let saved = who.write(move |tx| {
+                    rotate(tx, &rotated.used, &rotated.tokens)?;
+                    load(tx)
+                });
+                let row = match saved.await {
+                    Ok(row) => row.ok_or(Failure::Unauthorized)?,
+                    Err(error) => {
+                        // Closed meanwhile: the old token is used up, so these wait for the next opening.
+                        *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
+                        return Err(Failure::Local(error));
+                    }
+                };
+                self.adopt(who, &row.access);
                 log::event(log::Event::SessionRefreshed, None, 0u64);
-                Ok(access)
+                Ok(row.access)
             }
             Err(Failure::Unauthorized) => {
                 self.ended(who).await.map_err(Failure::Local)?;
@@ -142,15 +168,18 @@ impl Session {
 
     /// Makes tokens durable that were rotated while the file was closed.
     pub(super) async fn save_unsaved(&self, store: &Store, directory: &str) -> Result<(), PortalError> {
-        let waiting =
-            self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(of, _)| of == directory);
-        let Some((directory, tokens)) = waiting else { return Ok(()) };
-        let kept = tokens.clone();
-        let saved = store.write(move |tx| save(tx, &tokens)).await;
+        let waiting = self
+            .unsaved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take_if(|rotated| rotated.directory == directory);
+        let Some(rotated) = waiting else { return Ok(()) };
+        let kept = rotated.clone();
+        let saved = store.write(move |tx| rotate(tx, &rotated.used, &rotated.tokens)).await;
         if saved.is_err() {
-            *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = Some((directory, kept));
+            *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         }
-        saved
+        saved.map(drop)
     }
 
     fn adopt(&self, who: &Arc<Store>, access: &Secret<String>) {

@@ -1,7 +1,7 @@
 //! The driver's acts: each is one request, or one transaction, or both, and leaves nothing half done.
 
 use super::engine::Heard;
-use super::fate::{self, Alone};
+use super::fate::{self, Alone, Fate};
 use super::feed::{self, Kind};
 use super::outbox::{self, OpRow};
 use super::{Driver, SyncReport, wire};
@@ -40,8 +40,7 @@ impl Driver {
             url.query_pairs_mut().append_pair("cursor", &from);
         }
         let answer = self.session.authorized(store, Method::GET, url, None).await;
-        self.still_ours()?;
-        let response = match answer.map_err(fate::of_pull) {
+        let response = match self.if_ours(answer)?.map_err(fate::of_pull) {
             Ok(response) => response,
             Err(Failure::Gone) => {
                 store.write(feed::refill).await?;
@@ -90,6 +89,16 @@ impl Driver {
         .await
     }
 
+    /// The answer, if this run may still do something with it. If not, only the practice's wish to be
+    /// left alone for a while is kept: it holds whatever happened to the files meanwhile (I28).
+    fn if_ours<T>(&self, answer: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
+        match (self.still_ours(), answer) {
+            (Ok(()), answer) => Ok(answer),
+            (Err(_), Err(later @ Failure::Later { wait: Some(_), .. })) => Err(later),
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
     /// A whole pull that did not bring the server's clock, which a deadline waits for, counts as a
     /// failed one: it would be asked for again at once, for ever.
     async fn pulled(&self, store: &Store, heard: Heard) -> Result<(), Failure> {
@@ -125,8 +134,14 @@ impl Driver {
         let body = body(&epoch, &sent)?;
         let url = self.session.config.url("/v1/ops")?;
         let answer = self.session.authorized(store, Method::POST, url, Some(body)).await;
-        self.still_ours()?;
-        match answer.and_then(|response| api::parse::<wire::Results>(&response)).map_err(fate::of_push) {
+        let answer = answer.and_then(|response| api::parse::<wire::Results>(&response));
+        // Before anything that may fail: the wish holds also when the answer cannot be stored (I28).
+        for result in answer.iter().flat_map(|answer| &answer.results) {
+            if let Fate::Later { wait: Some(wait) } = fate::fate(Some(result), 0) {
+                self.engine().hold(&result.lane, wait, self.session.ports.clock.boot());
+            }
+        }
+        match self.if_ours(answer)?.map_err(fate::of_push) {
             Ok(answer) => {
                 let settled = store
                     .write(move |tx| {

@@ -160,6 +160,13 @@ impl Engine {
         }
     }
 
+    /// The practice wants to hear from a lane later, in an answer that could not be stored.
+    pub(crate) fn hold(&mut self, lane: &str, wait: Duration, now: u64) {
+        let floor = now + millis(Some(wait));
+        let delay = self.lanes.entry(lane.to_owned()).or_insert(Delay { attempt: 1, until: floor, floor });
+        (delay.until, delay.floor) = (delay.until.max(floor), delay.floor.max(floor));
+    }
+
     fn held(&self, now: u64) -> Vec<String> {
         self.lanes.iter().filter(|(_, delay)| now < delay.until).map(|(lane, _)| lane.clone()).collect()
     }

@@ -157,9 +157,9 @@ pub(crate) fn take(
             abandon(tx)?;
             return Ok(Taken { abandoned: true, ..Taken::default() });
         }
-        None if !place.refill && (page.epoch != place.epoch || page.checkpoint.0 < place.checkpoint) => {
-            return Err(bad());
-        }
+        // An earlier answer, out of some cache, also to a refill: within an epoch nothing goes back (I8).
+        None if page.epoch == place.epoch && page.checkpoint.0 < place.checkpoint => return Err(bad()),
+        None if !place.refill && page.epoch != place.epoch => return Err(bad()),
         _ => {}
     }
     if begun.is_none() {

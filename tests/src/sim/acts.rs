@@ -49,6 +49,9 @@ impl Sim {
         } else if dice.chance(faults.epoch) {
             let back = dice.chance(0.5).then(|| self.time.server() - chrono::TimeDelta::minutes(5));
             locked(&self.world).bump_epoch(back);
+            // An answer that nobody heard is lost with them; what was refused may be done later.
+            let unanswered = self.books.iter_mut().flat_map(|book| &mut book.entries);
+            unanswered.filter(|entry| !entry.in_base).for_each(|entry| entry.renumbered = true);
             said = Some(format!("the practice is restored; counters forget five minutes: {}", back.is_some()));
         } else if dice.chance(faults.expire) {
             locked(&self.world).expire_cursors();
@@ -173,7 +176,7 @@ impl Sim {
         let order = self.written;
         let book = self.book_of(index).and_then(|book| self.books.get_mut(book));
         if let Some(book) = book {
-            book.entries.push(Entry { thread, text, owed, order, in_base: false });
+            book.entries.push(Entry { thread, text, owed, order, renumbered: false, in_base: false });
         }
     }
 
@@ -338,9 +341,10 @@ impl Sim {
         let world = locked(&self.world);
         let (epoch, head) = (world.epoch(), account.map_or(0, |account| world.feed_head(account)));
         drop(world);
+        let asked = self.time.now();
         let portal = portal.clone();
         self.begin_work(index, async move {
-            Done::Synced { book, epoch, head, result: portal.sync(deadline).await }
+            Done::Synced { asked, book, epoch, head, result: portal.sync(deadline).await }
         });
     }
 

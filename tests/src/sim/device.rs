@@ -35,6 +35,8 @@ pub(crate) struct Device {
     pub(crate) suspended: bool,
     /// Signing in, out, locking or unlocking.
     pub(crate) at_the_door: bool,
+    /// Its last sync was a whole one.
+    pub(crate) in_step: bool,
     /// Commits when the checks last looked.
     pub(crate) seen_commits: u64,
     /// Something else than a commit may have changed what is seen.
@@ -57,6 +59,7 @@ impl Device {
             shell: Shell::default(),
             suspended: false,
             at_the_door: false,
+            in_step: false,
             seen_commits: 0,
             look_again: false,
             vault: Arc::default(),

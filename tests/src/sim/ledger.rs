@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) owed: Owed,
     /// Its place in its conversation's queue.
     pub(crate) order: u64,
+    /// The practice's counters began anew while it had no answer: its order is open.
+    pub(crate) renumbered: bool,
     /// The base has it: from now on the feed's checks look after it.
     pub(crate) in_base: bool,
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// What came of an act.
 pub(crate) enum Done {
     /// A sync that somebody asked for, with where the practice's feed stood then.
-    Synced { book: Option<usize>, epoch: Uuid, head: u64, result: Result<SyncReport, PortalError> },
+    Synced { asked: u64, book: Option<usize>, epoch: Uuid, head: u64, result: Result<SyncReport, PortalError> },
     /// Signing in or out, locking, unlocking, wiping.
     Door { what: &'static str, person: Option<usize>, result: Result<(), PortalError> },
     /// A suspension.
@@ -24,10 +24,14 @@ impl Sim {
     pub(super) fn ended(&mut self, process: Process, done: Done) -> Result<(), Violation> {
         let index = process.0;
         match done {
-            Done::Synced { book, epoch, head, result } => {
+            Done::Synced { asked, book, epoch, head, result } => {
                 self.told(index, "synced", result.as_ref().err());
+                if let Some(device) = self.devices.get_mut(index) {
+                    device.in_step = result.as_ref().is_ok_and(|report| report.complete);
+                }
                 if let (Ok(report), Some(book)) = (&result, book)
                     && report.complete
+                    && !super::locked(&self.wire).gave_stale(process, asked)
                 {
                     self.check_nothing_lost(index, book, epoch, head)?;
                 }

@@ -33,15 +33,21 @@ impl Sim {
             self.come_back(index, person(index))?;
         }
         self.settle_down(self.time.now() + 3 * BACKOFF)?;
-        // What is new comes when somebody looks at the app, the last one's writes included.
-        for _ in 0..2 {
+        // What is new comes when somebody looks at the app: after everybody's writes, and after the
+        // last wait that the practice asked for.
+        let end = self.time.now() + 3 * BACKOFF;
+        for round in 0.. {
             for index in 0..self.devices.len() {
-                self.come_back(index, None)?;
+                self.come_back(index, person(index))?;
                 if let Some(portal) = self.devices.get(index).and_then(|device| device.portal.clone()) {
                     self.sync(index, &portal, None);
                 }
             }
             self.settle_down(self.time.now() + BACKOFF)?;
+            if round > 0 && self.devices.iter().all(|device| device.in_step) || self.time.now() > end {
+                break;
+            }
+            self.time.pass_to(self.time.now() + 10_000);
         }
         self.look_at_all();
         self.check(When::Step)?;

@@ -69,6 +69,8 @@ struct Told {
     floor: u64,
     lanes: BTreeMap<String, u64>,
     rejected: bool,
+    /// When it was last given an earlier page.
+    stale: Option<u64>,
 }
 
 /// The network.
@@ -126,6 +128,11 @@ impl Wire {
     /// Whether nobody waits for anything.
     pub(crate) fn is_idle(&self) -> bool {
         self.open.values().all(|open| open.reply.is_closed())
+    }
+
+    /// Whether a process was given an earlier page since then: it cannot know.
+    pub(crate) fn gave_stale(&self, process: Process, since: u64) -> bool {
+        self.told.get(&process).and_then(|told| told.stale).is_some_and(|at| at >= since)
     }
 
     /// A process is gone: nobody waits for its answers. What it sent goes on.
@@ -290,6 +297,9 @@ impl Wire {
             pages.push(response.clone());
             if let Some(earlier) = earlier {
                 self.tell(|| format!("#{call} is answered with an earlier page"));
+                let now = self.time.now();
+                let process = self.open.get(&call).map(|open| open.process);
+                self.told.entry(process.unwrap_or_default()).or_default().stale = Some(now);
                 return Ok(earlier);
             }
         }
@@ -335,6 +345,10 @@ impl Wire {
                     let wait = result["problem"]["retry_after_s"].as_u64();
                     if let (Some("retry"), Some(lane)) = (result["status"].as_str(), result["lane"].as_str()) {
                         told.lanes.insert(lane.to_owned(), now + 1_000 * wait.unwrap_or(0));
+                        if self.telling {
+                            let (who, wait) = (open.process.0, wait.unwrap_or(0));
+                            self.events.push(format!("device {who} is to wait {wait} s in {lane}"));
+                        }
                     }
                 }
             }
