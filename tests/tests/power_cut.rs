@@ -37,12 +37,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let started = Instant::now();
     println!("seed {}", arguments.seed);
-    let played = cuts::play(script::canonical(), MESSAGES, false);
+    let played = cuts::play(script::canonical(), MESSAGES, None);
     println!("{} acts, {} events: {:?}", script::canonical().len(), played.events(), played.kinds());
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} events, {eta} left").unwrap();
     // Draws only on a terminal.
     let bar = ProgressBar::new(played.events() as u64 + 1).with_style(style);
-    let tally = cuts::cut(&played, arguments.threads, arguments.seed, || bar.inc(1));
+    let tally = cuts::cut(&played, 0, arguments.threads, arguments.seed, || bar.inc(1));
     bar.finish_and_clear();
     for (place, wrong) in tally.wrong.iter().take(20) {
         println!("{place}: {wrong:?}");

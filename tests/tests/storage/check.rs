@@ -85,7 +85,7 @@ pub fn reopened(rig: &mut Rig, before: &Ledger, after: &Ledger) -> Result<Passed
 }
 
 /// Syncs until nothing is left; whether the client had to sign in again.
-fn settles(rig: &Rig) -> Result<bool, Wrong> {
+pub fn settles(rig: &Rig) -> Result<bool, Wrong> {
     let mut signed_in_again = false;
     for _ in 0..20 {
         rig.portal().account().touch();

@@ -70,14 +70,13 @@ impl Notes {
     }
 }
 
-/// Plays a script on this thread. With `swallow` the disk says that it synced, and did not.
-pub fn play(script: Vec<Act>, messages: usize, swallow: bool) -> Played {
+/// Plays a script on this thread. From the act `lies_from` on the disk says that it synced, and did not.
+pub fn play(script: Vec<Act>, messages: usize, lies_from: Option<usize>) -> Played {
     vfs::install();
     let (scratch, practice, vault) = (Scratch::new(), super::practice(messages), Vault::of(Keys::new()));
     let notes = Arc::new(Mutex::new(Notes { keys: vec![Keys::new()], ..Notes::default() }));
     let mut rig = Rig::new(&practice, &vault, scratch.path(), 1);
     vfs::record(scratch.path());
-    vfs::swallow_syncs(swallow);
     locked(&notes).world(&practice);
     let noting = notes.clone();
     rig.net.after(Box::new(move |practice| locked(&noting).world(practice)));
@@ -89,7 +88,8 @@ pub fn play(script: Vec<Act>, messages: usize, swallow: bool) -> Played {
     }));
     rig.open().unwrap();
     let mut ledgers = vec![Ledger::default()];
-    for act in &script {
+    for (number, act) in script.iter().enumerate() {
+        vfs::swallow_syncs(lies_from.is_some_and(|from| number >= from));
         let mut ledger = ledgers.last().unwrap().clone();
         act.perform(&mut rig).unwrap_or_else(|error| panic!("{act:?}: {error}"));
         act.promise(&mut ledger, &rig);
@@ -144,9 +144,11 @@ impl Tally {
 /// One sort of phone: the disk as SQLite reads it, and everything around it.
 type Sort = ([u8; 32], usize, usize, usize);
 
-/// Cuts everywhere, with so many threads; `progress` is called once for every event.
-pub fn cut(played: &Played, threads: usize, seed: u64, progress: impl Fn() + Sync) -> Tally {
-    let (next, seen, tally) = (AtomicUsize::new(0), Mutex::new(HashSet::new()), Mutex::new(Tally::default()));
+/// Cuts everywhere from an act on, with so many threads; `progress` is called once for every event.
+pub fn cut(played: &Played, from: usize, threads: usize, seed: u64, progress: impl Fn() + Sync) -> Tally {
+    let first = played.moments.iter().find(|(_, moment)| moment.acts == from).map_or(0, |(at, _)| *at);
+    let (next, seen, tally) =
+        (AtomicUsize::new(first), Mutex::new(HashSet::new()), Mutex::new(Tally::default()));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

@@ -1,0 +1,469 @@
+//! The Nth call of the disk, of the allocator, of the network and of the key store fails, for every N of
+//! every verb: a typed error, what was there before is still there, and it works again afterwards (I26).
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::print_stdout, clippy::disallowed_macros, reason = "a test prints what it found")]
+
+mod lab;
+mod storage;
+
+use portal_core::PortalError;
+use portal_core::messages::{Draft, NewThread, Recipient};
+use portal_test_vfs::{self as vfs, Fault};
+use portal_tests::phone::{Scratch, now};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use storage::check::{self, Wrong};
+use storage::script::Ledger;
+use storage::{Keys, Rig, Vault};
+
+/// What fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Disk(Fault),
+    Allocator,
+    Request,
+    Answer,
+    Vault,
+}
+
+impl Part {
+    fn arm(self, rig: &Rig, nth: usize) {
+        match self {
+            Self::Disk(fault) => vfs::fail(nth as u64, fault),
+            Self::Allocator => vfs::fail_allocation(nth as u64),
+            Self::Request => rig.net.arm(nth, false),
+            Self::Answer => rig.net.arm(nth, true),
+            Self::Vault => rig.vault.arm(nth),
+        }
+    }
+
+    /// Whether it was met.
+    fn disarm(self, rig: &Rig) -> bool {
+        match self {
+            Self::Disk(_) => vfs::disarm(),
+            Self::Allocator => vfs::disarm_allocator(),
+            Self::Request | Self::Answer => rig.net.disarm(),
+            Self::Vault => rig.vault.disarm(),
+        }
+    }
+
+    /// Whether this error fits.
+    fn explains(self, error: &PortalError) -> bool {
+        match (self, error) {
+            (Self::Disk(_) | Self::Allocator, PortalError::Storage { reason }) => {
+                ["file_unavailable", "disk_full", "in_use"].contains(&reason.code())
+            }
+            (Self::Request | Self::Answer, PortalError::Offline { .. }) => true,
+            (Self::Vault, PortalError::Locked { reason }) => reason.code() == "vault_failed",
+            _ => false,
+        }
+    }
+}
+
+/// What a verb does, and what it then has promised; `round` makes its words its own.
+type Verb = fn(&mut Rig, usize) -> Result<(), PortalError>;
+type Promise = fn(&mut Ledger, usize);
+
+/// One verb with what it needs before.
+struct Case {
+    name: &'static str,
+    before: Verb,
+    /// What `before` has promised.
+    prepared: Promise,
+    verb: Verb,
+    promise: Promise,
+    /// What it is about: the texts that it writes or takes away.
+    texts: fn(usize) -> Vec<String>,
+}
+
+fn nothing(_: &mut Rig, _: usize) -> Result<(), PortalError> {
+    Ok(())
+}
+
+fn letter(round: usize) -> String {
+    format!("Letter {round}")
+}
+
+fn better(round: usize) -> String {
+    format!("Better letter {round}")
+}
+
+fn write(ledger: &mut Ledger, text: &str) {
+    ledger.mine.insert(text.to_owned());
+}
+
+fn take_back(ledger: &mut Ledger, text: &str) {
+    ledger.mine.remove(text);
+}
+
+fn send(rig: &mut Rig, round: usize) -> Result<(), PortalError> {
+    now(rig.portal().messages().send(rig.threads[0].clone(), letter(round))).map(|_| ())
+}
+
+fn draft(rig: &mut Rig, text: String) -> Result<(), PortalError> {
+    let thread = Some(rig.threads[0].clone());
+    let draft = Draft { key: None, thread, recipient: None, subject: String::new(), text };
+    now(rig.portal().messages().save_draft(draft)).map(|_| ())
+}
+
+fn entry(rig: &Rig, text: &str) -> Result<String, PortalError> {
+    let entries = now(rig.portal().outbox().entries())?;
+    Ok(entries.into_iter().find(|entry| entry.text == text).map(|entry| entry.id).unwrap_or_default())
+}
+
+fn sync(rig: &mut Rig, _: usize) -> Result<(), PortalError> {
+    rig.portal().account().touch();
+    now(rig.portal().sync(None)).map(|_| ())
+}
+
+fn reply(rig: &mut Rig, round: usize) -> Result<(), PortalError> {
+    let thread = rig.threads[1].parse().unwrap();
+    rig.practice.act(|world, at| {
+        let author = world.all_staff().next().unwrap().id;
+        world.reply(author, thread, &format!("From staff {round}"), at).unwrap();
+    });
+    Ok(())
+}
+
+/// Every verb of a phone on which somebody is signed in.
+fn cases() -> Vec<Case> {
+    let none: Promise = |_, _| {};
+    let no_texts: fn(usize) -> Vec<String> = |_| Vec::new();
+    vec![
+        Case {
+            name: "send",
+            before: |rig, round| draft(rig, format!("Draft {round}")),
+            prepared: |ledger, round| drop(ledger.drafts.insert("reply".into(), format!("Draft {round}"))),
+            verb: send,
+            promise: |ledger, round| {
+                write(ledger, &letter(round));
+                ledger.drafts.clear();
+            },
+            texts: |round| vec![letter(round)],
+        },
+        Case {
+            name: "start",
+            before: nothing,
+            prepared: none,
+            verb: |rig, round| {
+                let recipient = Recipient::Route { route: "scheduler".into() };
+                let (subject, text) = (format!("Subject {round}"), letter(round));
+                now(rig.portal().messages().start(NewThread { recipient, subject, text, draft: None }))
+                    .map(|_| ())
+            },
+            promise: |ledger, round| write(ledger, &letter(round)),
+            texts: |round| vec![letter(round)],
+        },
+        Case {
+            name: "save_draft",
+            before: nothing,
+            prepared: none,
+            verb: |rig, round| draft(rig, format!("Draft {round}")),
+            promise: |ledger, round| drop(ledger.drafts.insert("reply".into(), format!("Draft {round}"))),
+            texts: no_texts,
+        },
+        Case {
+            name: "edit",
+            before: send,
+            prepared: |ledger, round| write(ledger, &letter(round)),
+            verb: |rig, round| {
+                let entry = entry(rig, &letter(round))?;
+                now(rig.portal().outbox().edit(entry, better(round)))
+            },
+            promise: |ledger, round| {
+                take_back(ledger, &letter(round));
+                write(ledger, &better(round));
+            },
+            texts: |round| vec![letter(round), better(round)],
+        },
+        Case {
+            name: "discard",
+            before: send,
+            prepared: |ledger, round| write(ledger, &letter(round)),
+            verb: |rig, round| {
+                let entry = entry(rig, &letter(round))?;
+                now(rig.portal().outbox().discard(entry))
+            },
+            promise: |ledger, round| take_back(ledger, &letter(round)),
+            texts: |round| vec![letter(round)],
+        },
+        Case {
+            name: "mark_read",
+            before: |rig, round| {
+                reply(rig, round)?;
+                sync(rig, round)
+            },
+            prepared: none,
+            verb: |rig, _| {
+                let id = rig.threads[1].clone();
+                let view = now(rig.portal().messages().thread(id.clone(), None, 100))?;
+                let newest = view.messages.iter().filter_map(|message| message.n).max().unwrap_or(0);
+                now(rig.portal().messages().mark_read(id, newest))
+            },
+            promise: none,
+            texts: no_texts,
+        },
+        Case {
+            name: "sync",
+            before: |rig, round| {
+                reply(rig, round)?;
+                send(rig, round)
+            },
+            prepared: |ledger, round| write(ledger, &letter(round)),
+            verb: sync,
+            promise: none,
+            texts: |round| vec![letter(round)],
+        },
+        Case {
+            name: "sync with a new token",
+            before: |rig, round| {
+                rig.practice.clock.advance(Duration::from_secs(299));
+                rig.portal().account().touch();
+                rig.practice.clock.advance(Duration::from_secs(2));
+                send(rig, round)
+            },
+            prepared: |ledger, round| write(ledger, &letter(round)),
+            verb: sync,
+            promise: none,
+            texts: |round| vec![letter(round)],
+        },
+        Case {
+            name: "sync from the start",
+            before: |rig, round| {
+                rig.practice.act(|world, _| world.expire_cursors());
+                send(rig, round)
+            },
+            prepared: |ledger, round| write(ledger, &letter(round)),
+            verb: sync,
+            promise: none,
+            texts: |round| vec![letter(round)],
+        },
+        Case {
+            name: "unlock",
+            before: |rig, _| now(rig.portal().account().lock()),
+            prepared: none,
+            verb: |rig, _| now(rig.portal().account().unlock()),
+            promise: none,
+            texts: no_texts,
+        },
+        Case {
+            name: "lock",
+            before: |rig, _| now(rig.portal().account().unlock()),
+            prepared: none,
+            verb: |rig, _| now(rig.portal().account().lock()),
+            promise: none,
+            texts: no_texts,
+        },
+        Case {
+            name: "suspend",
+            before: |rig, round| {
+                now(rig.portal().resume())?;
+                draft(rig, format!("Draft {round}"))
+            },
+            prepared: |ledger, round| drop(ledger.drafts.insert("reply".into(), format!("Draft {round}"))),
+            verb: |rig, _| now(rig.portal().suspend()),
+            promise: none,
+            texts: no_texts,
+        },
+        Case {
+            name: "resume",
+            before: |rig, _| now(rig.portal().suspend()),
+            prepared: none,
+            verb: |rig, _| now(rig.portal().resume()),
+            promise: none,
+            texts: no_texts,
+        },
+        Case {
+            name: "search, print and home",
+            before: nothing,
+            prepared: none,
+            verb: |rig, _| {
+                now(rig.portal().messages().search("form".into(), 100))?;
+                now(rig.portal().messages().print(rig.threads[0].clone()))?;
+                now(rig.portal().home().view()).map(|_| ())
+            },
+            promise: none,
+            texts: no_texts,
+        },
+        Case {
+            name: "start of the app",
+            before: nothing,
+            prepared: none,
+            verb: |rig, _| {
+                rig.open()?;
+                now(rig.portal().account().unlock())
+            },
+            promise: none,
+            texts: no_texts,
+        },
+    ]
+}
+
+/// Rounds after which a fresh phone goes on, so that its lists stay short.
+const ROUNDS: usize = 60;
+
+/// A phone on which somebody has registered and synced, and what it has promised.
+struct Used {
+    rig: Rig,
+    ledger: Ledger,
+    _scratch: Scratch,
+}
+
+impl Used {
+    fn new(seed: u64) -> Self {
+        let (practice, vault, scratch) = (storage::practice(6), Vault::of(Keys::new()), Scratch::new());
+        let mut rig = Rig::new(&practice, &vault, scratch.path(), seed);
+        rig.open().unwrap();
+        now(rig.portal().account().register(rig.registration())).unwrap();
+        sync(&mut rig, 0).unwrap();
+        Self { rig, ledger: Ledger { registered: true, ..Ledger::default() }, _scratch: scratch }
+    }
+
+    /// Whatever the verb left, the client can go on, and sees what was promised.
+    fn goes_on(&self, place: &str) {
+        now(self.rig.portal().resume()).unwrap_or_else(|error| panic!("{place}: resume: {error}"));
+        now(self.rig.portal().account().unlock()).unwrap_or_else(|error| panic!("{place}: unlock: {error}"));
+        self.rig.portal().account().touch();
+        let shows = check::shows(&self.rig, &self.ledger);
+        assert_eq!(shows, Ok(()), "{place}");
+    }
+
+    fn comes_to_rest(&mut self, place: &str) {
+        self.goes_on(place);
+        let settled = check::settles(&self.rig).and_then(|_| check::agrees(&self.rig, &self.ledger));
+        assert_eq!(settled, Ok::<(), Wrong>(()), "{place}");
+        let aside = lab::users(&self.rig.root).remove(0).join("damaged-1.db");
+        assert!(!aside.exists(), "{place}: a failure was taken for damage");
+    }
+}
+
+/// Fails the Nth, for every N that this case has; how many there were, and how many the verb survived.
+fn every_nth(part: Part, case: &Case) -> (usize, usize) {
+    let (mut used, mut survived) = (Used::new(1), 0);
+    for nth in 1.. {
+        let place = format!("{}, {part:?}, {nth}", case.name);
+        if nth % ROUNDS == 0 {
+            used.comes_to_rest(&place);
+            used = Used::new(nth as u64);
+        }
+        (case.before)(&mut used.rig, nth).unwrap_or_else(|error| panic!("{place}: before: {error}"));
+        used.rig.texts.extend((case.texts)(nth));
+        (case.prepared)(&mut used.ledger, nth);
+        part.arm(&used.rig, nth);
+        let result = (case.verb)(&mut used.rig, nth);
+        let met = part.disarm(&used.rig);
+        match result {
+            Ok(()) => survived += usize::from(met),
+            Err(error) => {
+                assert!(met && part.explains(&error), "{place}: {error}");
+                let off = ["lock", "unlock", "suspend", "resume", "start of the app"].contains(&case.name);
+                if !off {
+                    used.goes_on(&place);
+                }
+                used.rig.practice.clock.advance(Duration::from_secs(61));
+                (case.verb)(&mut used.rig, nth).unwrap_or_else(|error| panic!("{place}: again: {error}"));
+            }
+        }
+        (case.promise)(&mut used.ledger, nth);
+        used.goes_on(&place);
+        if !met {
+            used.comes_to_rest(&place);
+            return (nth - 1, survived);
+        }
+    }
+    unreachable!()
+}
+
+fn every_case(part: Part) {
+    vfs::install();
+    let mut counts = BTreeMap::new();
+    for case in cases() {
+        let started = std::time::Instant::now();
+        let (failures, survived) = every_nth(part, &case);
+        println!(
+            "{part:?}: {}: {failures} failures, {survived} survived; {:?}",
+            case.name,
+            started.elapsed()
+        );
+        counts.insert(case.name, failures);
+    }
+    println!("{part:?}: {} failures", counts.values().sum::<usize>());
+}
+
+#[test]
+fn i26_the_nth_disk_call_fails() {
+    every_case(Part::Disk(Fault::Once));
+}
+
+#[test]
+fn i26_the_disk_breaks_at_the_nth_call() {
+    every_case(Part::Disk(Fault::Broken));
+}
+
+#[test]
+fn i26_the_disk_is_full_from_the_nth_call_on() {
+    every_case(Part::Disk(Fault::Full));
+}
+
+#[test]
+fn i26_the_nth_allocation_fails() {
+    every_case(Part::Allocator);
+}
+
+#[test]
+fn i26_the_nth_request_is_lost() {
+    every_case(Part::Request);
+}
+
+#[test]
+fn i26_the_nth_answer_is_lost() {
+    every_case(Part::Answer);
+}
+
+#[test]
+fn i26_the_nth_call_of_the_key_store_fails() {
+    every_case(Part::Vault);
+}
+
+/// Registering and the first sync happen once on a phone: each N has one of its own.
+#[test]
+fn i26_the_nth_failure_of_a_first_day() {
+    vfs::install();
+    let parts = [Part::Disk(Fault::Once), Part::Disk(Fault::Full), Part::Request, Part::Answer, Part::Vault];
+    for part in parts {
+        let mut failures = 0;
+        for nth in 1.. {
+            if !first_day(part, nth) {
+                break;
+            }
+            failures += 1;
+        }
+        println!("{part:?}: a first day: {failures} failures");
+        assert!(failures > 2);
+    }
+}
+
+/// Whether the failure was met.
+fn first_day(part: Part, nth: usize) -> bool {
+    let place = format!("{part:?}, {nth}");
+    let (practice, vault, scratch) = (storage::practice(6), Vault::of(Keys::new()), Scratch::new());
+    let mut rig = Rig::new(&practice, &vault, scratch.path(), nth as u64);
+    let day = |rig: &mut Rig| -> Result<(), PortalError> {
+        rig.open()?;
+        now(rig.portal().account().register(rig.registration()))?;
+        sync(rig, 0)
+    };
+    part.arm(&rig, nth);
+    let result = day(&mut rig);
+    let met = part.disarm(&rig);
+    match result {
+        Ok(()) => {}
+        Err(error) => assert!(met && part.explains(&error), "{place}: {error}"),
+    }
+    practice.clock.advance(Duration::from_secs(61));
+    let none = Ledger::default();
+    let passed = check::reopened(&mut rig, &none, &Ledger { registered: true, ..none.clone() });
+    assert!(passed.is_ok(), "{place}: {passed:?}");
+    met
+}
