@@ -126,6 +126,12 @@ fn reply(rig: &mut Rig, round: usize) -> Result<(), PortalError> {
     Ok(())
 }
 
+fn look(rig: &mut Rig, _: usize) -> Result<(), PortalError> {
+    now(rig.portal().messages().search("form".into(), 100))?;
+    now(rig.portal().messages().print(rig.threads[0].clone()))?;
+    now(rig.portal().home().view()).map(|_| ())
+}
+
 /// Every verb of a phone on which somebody is signed in.
 fn cases() -> Vec<Case> {
     let none: Promise = |_, _| {};
@@ -275,14 +281,22 @@ fn cases() -> Vec<Case> {
             texts: no_texts,
         },
         Case {
+            // Nothing of the file is in memory: every page is read from the disk.
+            name: "first look after a resume",
+            before: |rig, _| {
+                now(rig.portal().suspend())?;
+                now(rig.portal().resume())
+            },
+            prepared: none,
+            verb: look,
+            promise: none,
+            texts: no_texts,
+        },
+        Case {
             name: "search, print and home",
             before: nothing,
             prepared: none,
-            verb: |rig, _| {
-                now(rig.portal().messages().search("form".into(), 100))?;
-                now(rig.portal().messages().print(rig.threads[0].clone()))?;
-                now(rig.portal().home().view()).map(|_| ())
-            },
+            verb: look,
             promise: none,
             texts: no_texts,
         },
