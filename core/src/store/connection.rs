@@ -92,6 +92,8 @@ impl From<rusqlite::Error> for PortalError {
                 rusqlite::Error::FromSqlConversionFailure(..)
                     | rusqlite::Error::InvalidColumnType(..)
                     | rusqlite::Error::IntegralValueOutOfRange(..)
+                    // A row that others refer to: who may miss one asks with `optional`.
+                    | rusqlite::Error::QueryReturnedNoRows
             ) =>
             {
                 Reason::Damaged
