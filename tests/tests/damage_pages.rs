@@ -13,7 +13,7 @@ use portal_core::{Portal, PortalError, Reason};
 use portal_tests::phone::{Scratch, now};
 use rand::Rng;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const SEED: u64 = 20_260_417;
 const PAGE: usize = 16_384;
@@ -207,7 +207,7 @@ fn s7_a_log_that_is_cut_at_every_length_or_flipped_loses_only_its_end() {
 /// Opens with this log; how many of the drafts are there, which have to be the first ones.
 fn only_a_beginning(
     used: &Used,
-    user: &PathBuf,
+    user: &Path,
     root: &Path,
     file: &[u8],
     log: &[u8],

@@ -11,6 +11,7 @@ use portal_core::PortalError;
 use portal_core::messages::{Draft, NewThread, Recipient};
 use portal_test_vfs::{self as vfs, Fault};
 use portal_tests::phone::{Scratch, now};
+use rand::Rng;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use storage::check::{self, Wrong};
@@ -456,6 +457,24 @@ fn i26_the_nth_failure_of_a_first_day() {
         println!("{part:?}: a first day: {failures} failures");
         assert!(failures > 2);
     }
+}
+
+/// A first day makes too many allocations for a phone each: some of them, by a seed.
+#[test]
+fn i26_one_of_the_allocations_of_a_first_day_fails() {
+    const PHONES: usize = 150;
+    vfs::install();
+    let mut random = lab::random(20_260_418);
+    vfs::fail_allocation(0);
+    assert!(!first_day(Part::Vault, 1_000_000));
+    let made = vfs::allocations();
+    println!("{made} allocations of a first day, of which {PHONES} fail");
+    let mut met = 0;
+    for _ in 0..PHONES {
+        let nth = 1 + usize::try_from(random.next_u64() % made).unwrap();
+        met += usize::from(first_day(Part::Allocator, nth));
+    }
+    assert!(met > PHONES / 2, "{met}");
 }
 
 /// Whether the failure was met.

@@ -52,12 +52,15 @@ impl Count {
 /// The keys of a vault, by their alias.
 pub type Keys = BTreeMap<String, u8>;
 
+/// Called with all keys after one was made.
+pub type AfterCreate = Box<dyn Fn(&Keys) + Send>;
+
 /// A key store that survives whatever happens to the disk.
 #[derive(Default)]
 pub struct Vault {
     keys: Mutex<Keys>,
     count: Mutex<Count>,
-    after_create: Mutex<Option<Box<dyn Fn(&Keys) + Send>>>,
+    after_create: Mutex<Option<AfterCreate>>,
 }
 
 impl Vault {
@@ -66,7 +69,7 @@ impl Vault {
     }
 
     /// What is called with all keys after one was made.
-    pub fn after_create(&self, act: Box<dyn Fn(&Keys) + Send>) {
+    pub fn after_create(&self, act: AfterCreate) {
         *locked(&self.after_create) = Some(act);
     }
 

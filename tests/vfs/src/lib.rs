@@ -24,7 +24,7 @@
 //! # What cannot be made to fail
 //! Unlocking and closing, whose failure SQLite does not look at. Allocations that SQLite serves from
 //! its lookaside slots, and those of SQLCipher's contexts: they come from a block that SQLCipher takes
-//! once when it starts. OpenSSL's and Rust's own memory is not SQLite's either.
+//! once when it starts and falls back from only when it is full. OpenSSL's and Rust's own memory is not SQLite's either.
 
 #![allow(unsafe_code, reason = "SQLite takes a file system and an allocator as tables of C functions")]
 
