@@ -5,6 +5,7 @@
 pub mod check;
 pub mod cuts;
 pub mod script;
+pub mod verbs;
 
 use async_trait::async_trait;
 use portal_core::account::Registration;
