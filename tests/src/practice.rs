@@ -48,6 +48,15 @@ impl VirtualClock {
         self.server.fetch_add(millis, Ordering::SeqCst);
     }
 
+    /// Another clock that stands where this one stands now.
+    pub fn fork(&self) -> Self {
+        Self {
+            boot: AtomicU64::new(self.boot.load(Ordering::SeqCst)),
+            wall: AtomicI64::new(self.wall.load(Ordering::SeqCst)),
+            server: AtomicI64::new(self.server.load(Ordering::SeqCst)),
+        }
+    }
+
     /// Somebody sets the phone's clock.
     pub fn set_wall(&self, by_millis: i64) {
         self.wall.fetch_add(by_millis, Ordering::SeqCst);
@@ -190,7 +199,11 @@ impl Practice {
     /// A practice with the demo's people and so many messages for its main client.
     pub fn demo(messages: usize) -> Arc<Self> {
         let clock = Arc::new(VirtualClock::default());
-        let world = portal_server_mock::demo::build(setup(), messages, clock.server_now());
+        Self::of(portal_server_mock::demo::build(setup(), messages, clock.server_now()), clock)
+    }
+
+    /// A practice as it was at some moment.
+    pub fn of(world: World, clock: Arc<VirtualClock>) -> Arc<Self> {
         Arc::new(Self {
             world: Mutex::new(world),
             clock,

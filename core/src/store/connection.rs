@@ -37,7 +37,16 @@ impl Opener {
         Ok(connection)
     }
 
+    /// Damage is believed when it is found twice: one read that fails at the wrong moment looks the
+    /// same to SQLCipher as a wrong key, and what follows from damage is a file that is set aside.
     fn connect(&self, flags: OpenFlags, cache_kib: u32) -> Result<Connection, PortalError> {
+        match self.connect_once(flags, cache_kib) {
+            Err(PortalError::Storage { reason: Reason::Damaged }) => self.connect_once(flags, cache_kib),
+            connected => connected,
+        }
+    }
+
+    fn connect_once(&self, flags: OpenFlags, cache_kib: u32) -> Result<Connection, PortalError> {
         // Before SQLite would make it with 0644; its `-wal` and `-shm` take the mode of the file.
         files::private_file(&self.path)?;
         let connection = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -85,6 +94,8 @@ impl From<rusqlite::Error> for PortalError {
                 rusqlite::Error::FromSqlConversionFailure(..)
                     | rusqlite::Error::InvalidColumnType(..)
                     | rusqlite::Error::IntegralValueOutOfRange(..)
+                    // A row that others refer to: who may miss one asks with `optional`.
+                    | rusqlite::Error::QueryReturnedNoRows
             ) =>
             {
                 Reason::Damaged

@@ -20,6 +20,8 @@ pub(super) enum Owner {
 
 pub(super) struct State {
     connection: Option<Connection>,
+    /// The disk failed under it.
+    suspect: bool,
     /// Holds the key; `None` once closed for good.
     open: Option<Open>,
 }
@@ -30,7 +32,7 @@ impl Owner {
         name: &str,
         open: impl Fn() -> Result<Connection, PortalError> + Send + 'static,
     ) -> Result<Self, PortalError> {
-        let state = State { connection: None, open: Some(Box::new(open)) };
+        let state = State { connection: None, suspect: false, open: Some(Box::new(open)) };
         let owner = match mode {
             Mode::Inline | Mode::Stepped(_) => Self::Inline(Box::new(Mutex::new(state))),
             Mode::Threads => {
@@ -53,7 +55,14 @@ impl Owner {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, PortalError> + Send + 'static,
     ) -> Result<T, PortalError> {
-        self.with(move |state| work(state.connection.as_mut().ok_or_else(suspended)?)).await
+        self.with(move |state| {
+            state.renew()?;
+            let result = work(state.connection.as_mut().ok_or_else(suspended)?);
+            let failed = matches!(&result, Err(PortalError::Storage { reason: Reason::FileUnavailable }));
+            state.suspect = failed;
+            result
+        })
+        .await
     }
 
     pub(super) async fn suspend(&self) -> Result<(), PortalError> {
@@ -71,6 +80,8 @@ impl Owner {
         check: impl FnOnce(&Connection) -> Result<T, PortalError> + Send + 'static,
     ) -> Result<T, PortalError> {
         self.with(move |state| {
+            // Whoever closes does so on a broken disk as well.
+            let _ = state.renew();
             let value = check(state.connection.as_ref().ok_or_else(suspended)?)?;
             state.end();
             Ok(value)
@@ -135,6 +146,17 @@ impl Drop for Owner {
 }
 
 impl State {
+    /// Once the disk has failed under a connection, what it remembers of the file is not to be trusted:
+    /// it may call a whole one damaged. The new one is there before the old one goes, so that nobody
+    /// finds a commit in the log that was answered with an error.
+    fn renew(&mut self) -> Result<(), PortalError> {
+        if let (true, Some(_), Some(open)) = (self.suspect, &self.connection, &self.open) {
+            self.connection = Some(open()?);
+            self.suspect = false;
+        }
+        Ok(())
+    }
+
     fn end(&mut self) {
         self.close();
         self.open = None;
