@@ -217,7 +217,7 @@ impl Session {
         let State::Locked(_) = self.state() else {
             return self.store().map(|_| ());
         };
-        let account = self.locked_account()?;
+        let mut account = self.locked_account()?;
         let (store, session) = match self.open_records(&account).await {
             Ok(opened) => opened,
             Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => {
@@ -227,11 +227,13 @@ impl Session {
             Err(error) => return Err(error),
         };
         // A file that was in use has one: this one is lost, or replaced without it.
-        let Some(tokens::Row { access, ended, .. }) = session else {
+        let Some(tokens::Row { access, ended, install, .. }) = session else {
             self.say_damaged();
             self.apply(Event::Destroyed(Reason::Damaged));
             return Err(PortalError::storage(Reason::Damaged));
         };
+        // A sign-in that was killed before the install file knew of it.
+        account.install_id = install.unwrap_or(account.install_id);
         self.enter(User { account, store: Arc::new(store), access }, Event::Unlocked { ended });
         log::event(log::Event::Unlocked, None, 0u64);
         Ok(())
@@ -253,11 +255,12 @@ impl Session {
             None => Arc::new(self.open_or_make_records(&account).await?),
         };
         let access = tokens.access.clone();
-        let kept = tokens.clone();
-        let store = match store.write(move |tx| tokens::save(tx, &tokens)).await {
+        let (kept, install) = (tokens.clone(), account.install_id.clone());
+        let again = install.clone();
+        let store = match store.write(move |tx| tokens::save(tx, &tokens, Some(&install))).await {
             Err(PortalError::Storage { reason: Reason::Damaged }) => {
                 let (fresh, _) = self.replaced(&account, &store).await?;
-                fresh.write(move |tx| tokens::save(tx, &kept)).await?;
+                fresh.write(move |tx| tokens::save(tx, &kept, Some(&again))).await?;
                 fresh
             }
             written => written.map(|()| store)?,

@@ -27,6 +27,8 @@ pub(super) struct Row {
     pub(super) access: Secret<String>,
     pub(super) refresh: Secret<String>,
     pub(super) ended: Option<Reason>,
+    /// The install that the tokens are bound to, where it was written down.
+    pub(super) install: Option<String>,
 }
 
 /// Tokens that a refresh brought, with the one that it used up.
@@ -40,21 +42,23 @@ pub(super) struct Rotated {
 
 pub(super) fn load(connection: &Connection) -> Result<Option<Row>, PortalError> {
     let row = connection
-        .query_row("SELECT access_token, refresh_token, ended FROM session", [], |row| {
+        .query_row("SELECT access_token, refresh_token, ended, install FROM session", [], |row| {
             Ok(Row {
                 access: Secret::new(row.get(0)?),
                 refresh: Secret::new(row.get(1)?),
                 ended: row.get::<_, Option<String>>(2)?.map(|code| Reason::from_code(&code)),
+                install: row.get(3)?,
             })
         })
         .optional()?;
     Ok(row)
 }
 
-pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens) -> Result<(), PortalError> {
+pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens, install: Option<&str>) -> Result<(), PortalError> {
     tx.execute(
-        "INSERT OR REPLACE INTO session (one, login_id, access_token, refresh_token, ended) VALUES (1, ?1, ?2, ?3, NULL)",
-        (&tokens.login_id, tokens.access.expose(), tokens.refresh.expose()),
+        "INSERT OR REPLACE INTO session (one, login_id, access_token, refresh_token, ended, install)
+         VALUES (1, ?1, ?2, ?3, NULL, ?4)",
+        (&tokens.login_id, tokens.access.expose(), tokens.refresh.expose(), install),
     )?;
     Ok(())
 }
@@ -63,10 +67,10 @@ pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens) -> Result<(), PortalEr
 /// others, of another install: those stay. Whether they were taken.
 fn rotate(tx: &Transaction<'_>, used: &Secret<String>, tokens: &Tokens) -> Result<bool, PortalError> {
     let present = load(tx)?;
-    if present.is_some_and(|row| row.refresh.expose() != used.expose()) {
+    if present.as_ref().is_some_and(|row| row.refresh.expose() != used.expose()) {
         return Ok(false);
     }
-    save(tx, tokens)?;
+    save(tx, tokens, present.and_then(|row| row.install).as_deref())?;
     Ok(true)
 }
 

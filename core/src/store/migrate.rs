@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// Every migration, in order; number `n` brings the file to `user_version` `n`. A released one is
 /// never edited: `tests/` upgrades a frozen file of every released version.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001_initial.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/001_initial.sql"), include_str!("migrations/002_install_of_tokens.sql")];
 
 /// Brings the file to this version.
 ///

@@ -187,13 +187,18 @@ impl Driver {
         let most = sent.len();
         let (fresh, lane) = sent.first().map(|op| (op.fresh, op.lane.clone())).unwrap_or_default();
         let alone = fate::alone(most, fresh, &reason);
+        let key = Id::new(self.session.ports.clock.as_ref(), self.session.ports.entropy.as_ref());
         store
             .write(move |tx| match alone {
                 Alone::Cut => outbox::release(tx, &sent),
                 Alone::Refused => {
                     sent.iter().try_for_each(|op| outbox::refuse_fresh(tx, op, &reason, field.as_deref()))
                 }
-                Alone::Renumber => outbox::release(tx, &sent).and_then(|()| feed::refill(tx)),
+                Alone::Renumber => {
+                    outbox::release(tx, &sent)?;
+                    sent.iter().try_for_each(|op| outbox::rekey(tx, op, key))?;
+                    feed::refill(tx)
+                }
                 Alone::Unknown => sent.iter().try_for_each(|op| match outbox::doubt(tx, op, &reason)? {
                     true => feed::refill(tx),
                     false => Ok(()),

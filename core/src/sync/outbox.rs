@@ -315,6 +315,13 @@ fn refuse(tx: &Transaction<'_>, pk: i64, reason: &Reason, field: Option<&str>) -
     Ok(())
 }
 
+/// The server knows this op's key with another number, or its number with another key: under a key of
+/// its own it can be sent again, since its id keeps it from being done twice (M1).
+pub(crate) fn rekey(tx: &Transaction<'_>, op: &OpRow, key: Id) -> Result<(), PortalError> {
+    tx.execute("UPDATE outbox SET key = ?2 WHERE pk = ?1 AND state = 0", (op.pk, key.as_bytes()))?;
+    Ok(())
+}
+
 /// A request with this one op, of which no copy left before, was refused as a whole: it goes to the
 /// client, and its number back.
 pub(crate) fn refuse_fresh(

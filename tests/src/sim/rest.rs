@@ -36,7 +36,9 @@ impl Sim {
         // What is new comes when somebody looks at the app: after everybody's writes, and after the
         // last wait that the practice asked for.
         let end = self.time.now() + 3 * BACKOFF;
-        for round in 0.. {
+        let mut heads = Vec::new();
+        loop {
+            let before = std::mem::replace(&mut heads, self.heads());
             for index in 0..self.devices.len() {
                 self.come_back(index, person(index))?;
                 if let Some(portal) = self.devices.get(index).and_then(|device| device.portal.clone()) {
@@ -44,7 +46,8 @@ impl Sim {
                 }
             }
             self.settle_down(self.time.now() + BACKOFF)?;
-            if round > 0 && self.devices.iter().all(|device| device.in_step) || self.time.now() > end {
+            let in_step = self.devices.iter().all(|device| device.in_step);
+            if in_step && before == heads && heads == self.heads() || self.time.now() > end {
                 break;
             }
             self.time.pass_to(self.time.now() + 10_000);
@@ -53,6 +56,12 @@ impl Sim {
         self.check(When::Step)?;
         self.look_at_all();
         self.check(When::Rest)
+    }
+
+    /// Where everybody's feed stands.
+    fn heads(&self) -> Vec<u64> {
+        let world = locked(&self.world);
+        self.people.iter().map(|person| world.feed_head(person.account)).collect()
     }
 
     fn end_trouble(&mut self) -> Result<(), Violation> {
@@ -98,6 +107,10 @@ impl Sim {
                 _ => self.sign_in(index, person.or(known).unwrap_or(0)),
             }
             self.settle_down(self.time.now() + BACKOFF)?;
+            if !matches!(portal.account().session().state, SessionState::Active) {
+                // Too many sign-ins failed while the access was revoked: half an hour's lock.
+                self.time.pass_to(self.time.now() + 31 * 60_000);
+            }
         }
         let what = format!("device {index} cannot be opened");
         Err(Violation { invariant: "I24", what })

@@ -238,6 +238,8 @@ impl Wire {
         let strikes = what != What::Other || request.uri().path().starts_with("/v1/");
         if strikes && !copy && let Some(response) = self.instead(what) {
             self.tell(|| format!("#{call} meets {}", response.status()));
+            // Whoever answered in the practice's place meets every copy of it.
+            self.packets.retain(|_, packet| !matches!(packet, Packet::Request { call: of, .. } if *of == call));
             let due = now + self.latency();
             return self.put(due, Packet::Answer { call, reply: Ok(response) });
         }
