@@ -72,6 +72,108 @@ mod switch {
     mutants! {
         /// The place in the feed is stored before the rows that lead there.
         CursorBeforeRows,
+        /// A page of a pull shows before the last one has come.
+        PagesPublishedOneByOne,
+        /// A page that begins elsewhere is applied.
+        ForeignPageApplied,
+        /// An earlier page, out of some cache, is applied.
+        EarlierPageApplied,
+        /// A pull that was given up leaves its pages to the next one.
+        StagedPagesStay,
+        /// What the practice deleted stays.
+        TombstoneDropped,
+        /// A resync keeps what the practice no longer has.
+        ResyncKeepsDeleted,
+        /// Records of a kind that this version does not know are thrown away.
+        UnknownKindsDropped,
+        /// One bad record stops the whole feed.
+        BadRecordStopsTheFeed,
+        /// A practice that has forgotten our place is asked for ever.
+        GoneIgnored,
+        /// A resync clears the outbox.
+        OutboxClearedByResync,
+        /// A resync clears the drafts.
+        DraftsClearedByResync,
+        /// After a new sign-in the counters of the install before go on.
+        CountersOfAnotherInstall,
+        /// After a restore of the practice the old counters go on.
+        CountersKeptInANewEpoch,
+        /// An op that the practice counted is taken for one that it did.
+        AckTakenForApplied,
+        /// An op is done as soon as it is sent.
+        AckOnSend,
+        /// Every try has a number of its own: a gap for each lost answer.
+        NewNumberEachTry,
+        /// Every try makes another message.
+        AnotherIdEachTry,
+        /// A lane is sent from its end.
+        NewestFirst,
+        /// What was refused for good holds up everything behind it.
+        RefusedBlocksItsLane,
+        /// What was refused disappears.
+        RefusalNotShown,
+        /// The practice's stored answer to an earlier try counts for nothing.
+        StoredResultIgnored,
+        /// A stored refusal is taken for done.
+        ReplayedIsApplied,
+        /// What may have arrived can be taken back.
+        DiscardOnItsWay,
+        /// A request without an answer counts as one that never left.
+        LostIsNotSent,
+        /// The text before the correction is sent.
+        EditSendsTheOldText,
+        /// A refused op is tried again under the key that has its answer.
+        RetryUnderTheOldKey,
+        /// A session that ends takes the queue along.
+        UnauthorizedDiscardsTheQueue,
+        /// What was sent disappears until the feed brings it.
+        OwnWriteGoneUntilSynced,
+        /// What was sent shows twice once the feed brings it.
+        OwnWriteTwice,
+        /// What is done stays in the outbox.
+        DoneNeverLeaves,
+        /// What is done leaves at the next pull, whether that contains it or not.
+        DoneLeavesTooEarly,
+        /// What was read is unread while its mark is on its way.
+        MarkForgottenOnItsWay,
+        /// A sent draft is still listed.
+        SentDraftStays,
+        /// The base moves and no screen is told.
+        ChangesNotTold,
+        /// The outbox moves and no screen is told.
+        OutboxNotTold,
+        /// The badge moves and the first screen is not told.
+        BadgeNotTold,
+        /// A sync that is asked for during another one is forgotten.
+        TriggerDuringAPullLost,
+        /// A sync that is asked for between two pages is forgotten.
+        TriggerBetweenPagesLost,
+        /// The practice's Retry-After counts for nothing.
+        RetryAfterIgnored,
+        /// The practice's wish to hear of an op later counts for nothing.
+        LaneWaitIgnored,
+        /// A Retry-After that comes while the files are closed is forgotten.
+        WaitForgottenWhenClosed,
+        /// The backoff is sixty times too long.
+        BackoffInSecondsTakenForMinutes,
+        /// When to try again is judged by the clock on the wall.
+        WallClockRules,
+        /// A lock while somebody waits for a sync makes the background go round in circles.
+        SpinAfterALock,
+        /// A lock in the middle of a sync stops the background after the unlock.
+        LockStopsTheBackground,
+        /// What waited while locked waits on after the unlock.
+        NothingGoesOnAfterUnlock,
+        /// What waited while suspended waits on afterwards.
+        NothingGoesOnAfterResume,
+        /// A suspended app keeps a file locked.
+        SuspendedWithALock,
+        /// Whoever signs in gets the records of the one before.
+        RecordsOfWhoeverWasHere,
+        /// A late refresh overwrites the tokens of a newer sign-in.
+        RefreshOverwritesASignIn,
+        /// A rotated token is used before it is durable.
+        TokenUsedBeforeDurable,
     }
 
     thread_local! {

@@ -212,7 +212,9 @@ impl Account {
             .run(async move {
                 work.await?;
                 apply_policy(session).await;
-                driver.nudge();
+                if !crate::proof::planted!(NothingGoesOnAfterUnlock) {
+                    driver.nudge();
+                }
                 Ok(())
             })
             .await

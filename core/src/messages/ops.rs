@@ -2,6 +2,7 @@
 
 use super::{MessageState, Recipient};
 use crate::error::{PortalError, Reason};
+use crate::proof::planted;
 use crate::sync::outbox::{self, Guard, NewOp, OpRow, OpState};
 use crate::values::{Id, Millis, Phi};
 use rusqlite::Connection;
@@ -155,7 +156,7 @@ impl Overlay {
                 let args: CreateMessage = args(&op)?;
                 self.messages.push(pending(&op, op.id, args.thread, args.body));
             }
-            READ if op.state != OpState::NeedsClient => {
+            READ if op.state != OpState::NeedsClient && !(planted!(MarkForgottenOnItsWay) && op.state == OpState::Unanswered) => {
                 let args: Read = args(&op)?;
                 let upto = args.upto.parse().unwrap_or(0);
                 let mark = self.marks.entry(args.thread).or_insert(upto);

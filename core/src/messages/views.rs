@@ -10,6 +10,7 @@ use super::{
 use crate::error::{PortalError, Reason};
 use crate::people::rows::{People, policy, practice, staff};
 use crate::people::{Availability, Person};
+use crate::proof::planted;
 use crate::sync::feed;
 use crate::values::{Id, When, Zone};
 use chrono::{DateTime, Utc};
@@ -44,7 +45,7 @@ fn pending<'a>(
 ) -> Result<Vec<&'a PendingMessage>, PortalError> {
     let mut pending = Vec::new();
     for message in overlay.messages.iter().filter(|message| message.thread == thread) {
-        if !rows::has_message(c, message.id)? {
+        if planted!(OwnWriteTwice) || !rows::has_message(c, message.id)? {
             pending.push(message);
         }
     }

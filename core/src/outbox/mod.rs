@@ -4,6 +4,7 @@ use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::messages::{ops, state};
 use crate::people::Availability;
+use crate::proof::planted;
 use crate::people::rows::{People, policy};
 use crate::session::Session;
 use crate::sync::Driver;
@@ -146,6 +147,8 @@ impl Outbox {
                         match (decide(tx, &op)?, op.state) {
                             (Act::Discard, _) => outbox::remove(tx, op.pk),
                             (Act::Again(args), OpState::NeedsClient) => {
+                                let args = args.filter(|_| !planted!(EditSendsTheOldText));
+                                let key = if planted!(RetryUnderTheOldKey) { op.key } else { key };
                                 outbox::requeue(tx, &op, args.as_deref().unwrap_or(&op.args), key)
                             }
                             (Act::Again(Some(args)), _) => outbox::set_args(tx, op.pk, &args),
@@ -168,6 +171,7 @@ fn changeable(op: &OpRow) -> Result<(), Reason> {
     match op.state {
         OpState::Waiting if op.n.is_none() => Ok(()),
         OpState::NeedsClient => Ok(()),
+        OpState::Unanswered if planted!(DiscardOnItsWay) => Ok(()),
         _ => Err(Reason::OnItsWay),
     }
 }

@@ -9,6 +9,7 @@ use super::{Session, State, User, install};
 use crate::error::{PortalError, Reason};
 use crate::log;
 use crate::ports::TransportError;
+use crate::proof::planted;
 use crate::store::Store;
 use crate::values::Secret;
 use futures_util::future::select;
@@ -67,7 +68,7 @@ pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens, install: Option<&str>)
 /// others, of another install: those stay. Whether they were taken.
 fn rotate(tx: &Transaction<'_>, used: &Secret<String>, tokens: &Tokens) -> Result<bool, PortalError> {
     let present = load(tx)?;
-    if present.as_ref().is_some_and(|row| row.refresh.expose() != used.expose()) {
+    if !planted!(RefreshOverwritesASignIn) && present.as_ref().is_some_and(|row| row.refresh.expose() != used.expose()) {
         return Ok(false);
     }
     save(tx, tokens, present.and_then(|row| row.install).as_deref())?;
@@ -145,6 +146,10 @@ impl Session {
                 let rotated = Rotated { directory: account.directory, used: row.refresh, tokens };
                 let kept = rotated.clone();
                 // Durable before use: a kill between must not strand the client.
+                if planted!(TokenUsedBeforeDurable) {
+                    self.adopt(who, &rotated.tokens.access);
+                    return Ok(rotated.tokens.access);
+                }
                 let saved = who.write(move |tx| {
                     rotate(tx, &rotated.used, &rotated.tokens)?;
                     load(tx)

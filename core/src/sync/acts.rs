@@ -8,6 +8,7 @@ use super::{Driver, SyncReport, wire};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
+use crate::proof::planted;
 use crate::session::api::{self, Failure};
 use crate::store::Store;
 use crate::values::{Id, Millis};
@@ -42,7 +43,7 @@ impl Driver {
         let answer = self.session.authorized(store, Method::GET, url, None).await;
         let response = match self.if_ours(answer)?.map_err(fate::of_pull) {
             Ok(response) => response,
-            Err(Failure::Gone) => {
+            Err(Failure::Gone) if !planted!(GoneIgnored) => {
                 store.write(feed::refill).await?;
                 self.heard(Heard::Gone);
                 return Ok(());
@@ -78,7 +79,9 @@ impl Driver {
         let (done, total) = taken.progress;
         self.session.changes.emit(&Change::Syncing { done, total });
         if taken.published {
-            taken.changes.iter().for_each(|change| self.session.changes.emit(change));
+            if !planted!(ChangesNotTold) {
+                taken.changes.iter().for_each(|change| self.session.changes.emit(change));
+            }
             (self.after_publish)(self.session.clone()).await;
         }
         // A pull that the server cut short starts over, without losing the trigger that it answered.
@@ -94,7 +97,9 @@ impl Driver {
     fn if_ours<T>(&self, answer: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
         match (self.still_ours(), answer) {
             (Ok(()), answer) => Ok(answer),
-            (Err(_), Err(later @ Failure::Later { wait: Some(_), .. })) => Err(later),
+            (Err(_), Err(later @ Failure::Later { wait: Some(_), .. })) if !planted!(WaitForgottenWhenClosed) => {
+                Err(later)
+            }
             (Err(error), _) => Err(error.into()),
         }
     }
@@ -131,6 +136,10 @@ impl Driver {
             self.heard(Heard::Pushed { later: Vec::new() });
             return Ok(());
         }
+        if planted!(AckOnSend) {
+            let sent: Vec<i64> = sent.iter().map(|op| op.pk).collect();
+            store.write(move |tx| sent.into_iter().try_for_each(|pk| outbox::remove(tx, pk))).await?;
+        }
         let body = body(&epoch, &sent)?;
         let url = self.session.config.url("/v1/ops")?;
         let answer = self.session.authorized(store, Method::POST, url, Some(body)).await;
@@ -155,6 +164,9 @@ impl Driver {
                 log::event(Event::OpsSettled, None, settled.done);
                 report.sent += settled.done;
                 self.heard(Heard::Pushed { later: settled.later });
+                if planted!(OutboxNotTold) {
+                    return Ok(());
+                }
                 self.session.changes.emit(&Change::Outbox);
                 self.session.changes.emit(&Change::Messages { thread: None });
                 Ok(())
@@ -167,6 +179,10 @@ impl Driver {
             }
             Err(Failure::Refused { reason, field, .. }) => self.refused(store, sent, reason, field).await,
             Err(failure) => {
+                if planted!(UnauthorizedDiscardsTheQueue) && failure == Failure::Unauthorized {
+                    store.write(move |tx| sent.iter().try_for_each(|op| outbox::remove(tx, op.pk))).await?;
+                    return Err(failure);
+                }
                 if not_carried_out(&failure) {
                     store.write(move |tx| outbox::release(tx, &sent)).await?;
                     self.session.changes.emit(&Change::Outbox);
@@ -238,6 +254,7 @@ pub(super) fn guard(
 fn not_carried_out(failure: &Failure) -> bool {
     match failure {
         Failure::Unauthorized | Failure::UpdateRequired => true,
+        Failure::Later { reason: Reason::TimedOut | Reason::ConnectionLost, .. } => planted!(LostIsNotSent),
         Failure::Later { reason, .. } => matches!(
             reason,
             Reason::NoConnection
@@ -262,7 +279,7 @@ fn body(epoch: &str, sent: &[OpRow]) -> Result<Vec<u8>, PortalError> {
             key: op.key,
             kind: &op.kind,
             entity: &op.entity,
-            id: op.id,
+            id: if planted!(AnotherIdEachTry) && op.attempts > 0 { op.id.next() } else { op.id },
             base: op.guard.base.map(wire::Decimal),
             deps: [],
             args: serde_json::from_str::<&RawValue>(&op.args).map_err(damaged)?,

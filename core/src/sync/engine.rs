@@ -1,6 +1,7 @@
 //! What to do next: pure decisions over (state, event, boot time, random number). The driver acts.
 
 use crate::error::{PortalError, Reason};
+use crate::proof::planted;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -155,14 +156,14 @@ impl Engine {
     /// Tells that the act begins. A new pull answers every trigger up to now; one that comes while
     /// it runs, or between its pages (which share the first one's checkpoint), asks for another.
     pub(crate) fn begin(&mut self, step: &Step, work: &Work) {
-        if *step == Step::Pull && !work.pull_begun {
+        if *step == Step::Pull && (!work.pull_begun || planted!(TriggerBetweenPagesLost)) {
             self.wanted = false;
         }
     }
 
     /// The practice wants to hear from a lane later, in an answer that could not be stored.
     pub(crate) fn hold(&mut self, lane: &str, wait: Duration, now: u64) {
-        let floor = now + millis(Some(wait));
+        let floor = if planted!(LaneWaitIgnored) { 0 } else { now + millis(Some(wait)) };
         let delay = self.lanes.entry(lane.to_owned()).or_insert(Delay { attempt: 1, until: floor, floor });
         (delay.until, delay.floor) = (delay.until.max(floor), delay.floor.max(floor));
     }
@@ -182,7 +183,7 @@ impl Engine {
                 self.wanted = true;
                 for (lane, wait) in later {
                     let attempt = self.lanes.get(&lane).map_or(0, |delay| delay.attempt).saturating_add(1);
-                    let floor = now + millis(wait);
+                    let floor = if planted!(LaneWaitIgnored) { 0 } else { now + millis(wait) };
                     let until = floor.max(now + jitter(attempt, random));
                     self.lanes.insert(lane, Delay { attempt, until, floor });
                 }
@@ -198,6 +199,9 @@ impl Engine {
             Heard::Pulled { ended } => {
                 self.succeeded();
                 if ended {
+                    if planted!(TriggerDuringAPullLost) {
+                        self.wanted = false;
+                    }
                     self.restarts = 0;
                 }
             }
@@ -218,12 +222,17 @@ impl Engine {
                 self.attempt = self.attempt.saturating_add(1);
                 // Who asked while it was failing gets one more try at once.
                 self.not_before = if self.asked { 0 } else { now + jitter(self.attempt, random) };
+                if planted!(BackoffInSecondsTakenForMinutes) {
+                    self.not_before = now + 60 * jitter(self.attempt, random);
+                }
                 // While the server's own wait lasts, that is the reason. What only a person can mend was
                 // told to whoever asked; to the next run, after an unlock say, it means nothing.
-                if now >= self.floor && passes(&error) {
+                if now >= self.floor && (passes(&error) || planted!(LockStopsTheBackground)) {
                     self.last_failure = Some(error);
                 }
-                self.floor = self.floor.max(now + millis(wait));
+                if !planted!(RetryAfterIgnored) {
+                    self.floor = self.floor.max(now + millis(wait));
+                }
             }
         }
     }

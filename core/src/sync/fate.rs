@@ -2,6 +2,7 @@
 
 use super::wire::{OpResult, Status};
 use crate::error::Reason;
+use crate::proof::planted;
 use crate::session::api::{Failure, bad_answer};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) fn fate(answer: Option<&OpResult>, checkpoint: i64) -> Fate {
         return Fate::Later { wait: None };
     };
     let status = match (answer.status, answer.was) {
+        (Status::Replayed, _) if planted!(StoredResultIgnored) => Status::Unknown,
+        (Status::Replayed, Some(_)) if planted!(ReplayedIsApplied) => Status::Applied,
         (Status::Replayed, Some(first)) => first,
         (Status::Replayed, None) => Status::Applied,
         (status, _) => status,

@@ -6,6 +6,7 @@ use super::wire::{Change as WireChange, Page, Verb};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
+use crate::proof::planted;
 use crate::values::{Id, Millis};
 use ring::digest::{SHA256, digest};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -100,6 +101,12 @@ pub(crate) fn place(c: &Connection) -> Result<Place, PortalError> {
 /// complete; outbox and drafts are not touched (I15).
 pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {
     abandon(tx)?;
+    if planted!(OutboxClearedByResync) {
+        tx.execute("DELETE FROM outbox WHERE state < 2", [])?;
+    }
+    if planted!(DraftsClearedByResync) {
+        tx.execute("DELETE FROM draft", [])?;
+    }
     tx.execute("UPDATE feed SET resync = 1", [])?;
     log::event(Event::ResyncStarted, None, 0u64);
     Ok(())
@@ -108,10 +115,17 @@ pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {
 /// Another install's counters are not ours: the next refill learns ours.
 pub(crate) fn adopt_install(tx: &Transaction<'_>, install: &str) -> Result<(), PortalError> {
     tx.execute("UPDATE feed SET install = ?1", [install])?;
+    if planted!(CountersOfAnotherInstall) {
+        return Ok(());
+    }
     refill(tx)
 }
 
 fn abandon(tx: &Transaction<'_>) -> Result<(), PortalError> {
+    if planted!(StagedPagesStay) {
+        tx.execute("UPDATE feed SET pull_epoch = NULL, pull_next = NULL, pull_checkpoint = NULL", [])?;
+        return Ok(());
+    }
     tx.execute_batch(
         "DELETE FROM staged; DELETE FROM staged_ack;
          UPDATE feed SET pull_epoch = NULL, pull_next = NULL, pull_checkpoint = NULL;",
@@ -143,7 +157,8 @@ pub(crate) fn take(
     let bad = || PortalError::offline(Reason::BadAnswer);
     let place = place(tx)?;
     let leads_nowhere = page.next.is_empty() || (page.has_more && page.next == page.from);
-    if page.from != asked_from || place.from != asked_from || leads_nowhere || page.epoch.is_empty() {
+    let foreign = page.from != asked_from && !planted!(ForeignPageApplied);
+    if foreign || place.from != asked_from || leads_nowhere || page.epoch.is_empty() {
         return Err(bad());
     }
     let begun: Option<(String, i64)> = tx
@@ -158,7 +173,12 @@ pub(crate) fn take(
             return Ok(Taken { abandoned: true, ..Taken::default() });
         }
         // An earlier answer, out of some cache, also to a refill: within an epoch nothing goes back (I8).
-        None if page.epoch == place.epoch && page.checkpoint.0 < place.checkpoint => return Err(bad()),
+        None if page.epoch == place.epoch
+            && page.checkpoint.0 < place.checkpoint
+            && !planted!(EarlierPageApplied) =>
+        {
+            return Err(bad());
+        }
         None if !place.refill && page.epoch != place.epoch => return Err(bad()),
         _ => {}
     }
@@ -167,7 +187,7 @@ pub(crate) fn take(
     }
     let mut taken = Taken { received: page.changes.len() as u64, ..Taken::default() };
     let mut highest = 0;
-    let whole_pull = begun.is_none() && !page.has_more;
+    let whole_pull = (begun.is_none() && !page.has_more) || planted!(PagesPublishedOneByOne);
     if place.refill && begun.is_none() {
         // Everything comes again; what is bad on any page of it is counted anew.
         tx.execute("DELETE FROM quarantined", [])?;
@@ -192,6 +212,9 @@ pub(crate) fn take(
             "UPDATE feed SET pull_epoch = ?1, pull_next = ?2, pull_checkpoint = ?3",
             (&page.epoch, &page.next, page.checkpoint.0),
         )?;
+        if planted!(CursorBeforeRows) {
+            tx.execute("UPDATE feed SET cursor = ?1, checkpoint = ?2", (&page.next, page.checkpoint.0))?;
+        }
         if !page.has_more {
             if place.refill {
                 sink.mark_all()?;
@@ -230,7 +253,8 @@ fn finish(
         taken.changes = vec![Change::Everything];
     }
     // The badge and the counts of the first screen follow from the messages.
-    if taken.changes.iter().any(|change| matches!(change, Change::Messages { .. }))
+    if !planted!(BadgeNotTold)
+        && taken.changes.iter().any(|change| matches!(change, Change::Messages { .. }))
         && !taken.changes.contains(&Change::Home)
     {
         taken.changes.push(Change::Home);
@@ -264,7 +288,7 @@ fn sweep(tx: &Transaction<'_>, kinds: &[&Kind]) -> Result<(), PortalError> {
             )?;
         }
     }
-    for kind in kinds {
+    for kind in kinds.iter().filter(|_| !planted!(ResyncKeepsDeleted)) {
         if let Some(forget) = kind.forget {
             tx.execute(
                 &forget.replace("{pk}", &format!("(SELECT pk FROM {} WHERE seq = -1)", kind.table)),
@@ -354,6 +378,9 @@ impl Sink<'_, '_> {
                     self.moved(kind);
                     self.healed(entity, id)?;
                 }
+                Err(Unfit::Record(_)) if planted!(BadRecordStopsTheFeed) => {
+                    return Err(PortalError::offline(Reason::BadAnswer));
+                }
                 Err(Unfit::Record(reason)) => self.quarantine(entity, id, seq, reason, body)?,
                 Err(Unfit::Store(error)) => return Err(error),
             },
@@ -362,6 +389,7 @@ impl Sink<'_, '_> {
                 self.moved(kind);
                 self.healed(entity, id)?;
             }
+            (None, Some(_)) if planted!(UnknownKindsDropped) => {}
             (None, Some(body)) => {
                 self.tx
                     .prepare_cached(
@@ -380,6 +408,9 @@ impl Sink<'_, '_> {
     }
 
     fn delete(&self, kind: &Kind, id: Id, seq: i64) -> Result<(), PortalError> {
+        if planted!(TombstoneDropped) {
+            return Ok(());
+        }
         let pk: Option<i64> = self
             .tx
             .prepare_cached(&format!("SELECT pk FROM {} WHERE id = ?1 AND seq < ?2", kind.table))?

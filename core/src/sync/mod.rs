@@ -14,6 +14,7 @@ use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
 use crate::net::bound;
+use crate::proof::planted;
 use crate::session::Session;
 use crate::session::api::Failure;
 use crate::store::Store;
@@ -174,7 +175,9 @@ impl Driver {
             Ok(store) => store,
             Err(error) => {
                 // Whoever asked is answered by this: the background must not try for ever.
-                self.engine().run();
+                if !planted!(SpinAfterALock) {
+                    self.engine().run();
+                }
                 return Err(error);
             }
         };
@@ -224,7 +227,8 @@ impl Driver {
         while !self.over(end) {
             self.may_go_on()?;
             let work = self.work(store).await?;
-            let step = self.engine().step(&work, clock.boot());
+            let now = if planted!(WallClockRules) { clock.wall().0.unsigned_abs() } else { clock.boot() };
+            let step = self.engine().step(&work, now);
             self.engine().begin(&step, &work);
             match step {
                 Step::Push { held, most } => self.push(store, held, most, &mut report).await?,

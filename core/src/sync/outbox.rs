@@ -3,6 +3,7 @@
 use super::fate::{Fate, fate};
 use super::wire::OpResult;
 use crate::error::{PortalError, Reason};
+use crate::proof::planted;
 use crate::values::{Id, Millis};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::BTreeMap;
@@ -190,7 +191,14 @@ pub(crate) fn claim(
     let mut claimed = Claimed::default();
     let mut bytes = 0;
     for lane in lanes(tx)?.iter().filter(|lane| !held.contains(lane)) {
-        for mut op in of_lane(tx, lane)?.into_iter().filter(|op| (op.state as i64) < 2) {
+        let mut ops = of_lane(tx, lane)?;
+        if planted!(RefusedBlocksItsLane) && ops.iter().any(|op| op.state == OpState::NeedsClient) {
+            continue;
+        }
+        if planted!(NewestFirst) {
+            ops.reverse();
+        }
+        for mut op in ops.into_iter().filter(|op| (op.state as i64) < 2) {
             if claimed.ops.len() == most {
                 return Ok(claimed);
             }
@@ -206,8 +214,8 @@ pub(crate) fn claim(
                 return Ok(claimed);
             }
             let n = match op.n {
-                Some(n) => n,
-                None => next_number(tx, lane)?,
+                Some(n) if !planted!(NewNumberEachTry) => n,
+                _ => next_number(tx, lane)?,
             };
             op.n = Some(n);
             op.fresh = op.state == OpState::Waiting;
@@ -288,11 +296,13 @@ pub(crate) fn settle(
                 settled.done += 1;
                 remove(tx, op.pk)?;
             }
+            Fate::Done { .. } if planted!(OwnWriteGoneUntilSynced) => remove(tx, op.pk)?,
             Fate::Done { seq } => {
                 settled.done += 1;
                 tx.prepare_cached("UPDATE outbox SET state = 2, seq = ?2 WHERE pk = ?1")?
                     .execute((op.pk, seq))?;
             }
+            Fate::Refused { .. } if planted!(RefusalNotShown) => remove(tx, op.pk)?,
             Fate::Refused { reason, field } => {
                 refuse(tx, op.pk, &reason, field.as_deref())?;
             }
@@ -375,6 +385,10 @@ pub(crate) fn pull_began(tx: &Transaction<'_>, checkpoint: i64) -> Result<(), Po
 /// The base now contains everything up to the checkpoint: what is done leaves in the same
 /// transaction, so that no read sees it twice or not at all.
 pub(crate) fn drop_contained(tx: &Transaction<'_>, checkpoint: i64) -> Result<usize, PortalError> {
+    if planted!(DoneNeverLeaves) {
+        return Ok(0);
+    }
+    let checkpoint = if planted!(DoneLeavesTooEarly) { i64::MAX } else { checkpoint };
     Ok(tx.prepare_cached("DELETE FROM outbox WHERE state = 2 AND seq <= ?1")?.execute([checkpoint])?)
 }
 
@@ -388,11 +402,18 @@ pub(crate) fn recount(
     new_epoch: bool,
     mut key: impl FnMut() -> Id,
 ) -> Result<(), PortalError> {
+    if planted!(CountersKeptInANewEpoch) && new_epoch {
+        return Ok(());
+    }
     tx.execute("DELETE FROM lane", [])?;
     for (lane, n) in acked {
         tx.execute("INSERT INTO lane (lane, last_n) VALUES (?1, ?2)", (lane, n))?;
     }
     for op in all(tx)? {
+        if planted!(AckTakenForApplied) && op.n.is_some_and(|n| acked.get(&op.lane).is_some_and(|last| n <= *last)) {
+            remove(tx, op.pk)?;
+            continue;
+        }
         let executed = op.n.is_some_and(|n| acked.get(&op.lane).is_some_and(|last| n <= *last));
         let again = match op.state {
             OpState::Unanswered => new_epoch || !executed,

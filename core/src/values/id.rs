@@ -34,6 +34,11 @@ impl Id {
         Self(Uuid::from_bytes(bytes))
     }
 
+    /// Another id, for a bug to plant.
+    pub(crate) fn next(self) -> Self {
+        Self(Uuid::from_u128(self.0.as_u128() ^ 1))
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }

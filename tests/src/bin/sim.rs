@@ -30,6 +30,9 @@ struct Args {
     /// Steps of a run, before it comes to rest.
     #[arg(long, default_value_t = 200)]
     steps: u64,
+    /// Plants one bug after the other and runs each until it is found (needs `--features proof`).
+    #[arg(long)]
+    mutants: bool,
     /// Lists what is checked.
     #[arg(long)]
     list: bool,
@@ -43,6 +46,9 @@ fn main() -> ExitCode {
             println!("{:<4} {:<17} {}", check.id, when, check.says);
         }
         return ExitCode::SUCCESS;
+    }
+    if args.mutants {
+        return mutants(args.steps);
     }
     if let Some(seed) = args.seed {
         let run = sim::replay(seed, args.steps);
@@ -71,6 +77,31 @@ fn main() -> ExitCode {
         many.trace
     );
     if many.found.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(not(feature = "proof"))]
+fn mutants(_: u64) -> ExitCode {
+    println!("Bugs are planted in a build of their own: cargo run -p portal-tests --features proof --bin sim -- --mutants");
+    ExitCode::from(2)
+}
+
+/// Every bug has to be found within this many runs.
+#[cfg(feature = "proof")]
+const MOST: u64 = 2_000;
+
+#[cfg(feature = "proof")]
+fn mutants(steps: u64) -> ExitCode {
+    use portal_core::proof::Mutant;
+    // A planted bug may panic, and that is one way of being found.
+    std::panic::set_hook(Box::new(|_| ()));
+    let hunts = sim::hunt(Mutant::ALL, MOST, steps, |hunt| {
+        let found = hunt.found.as_ref().map_or("NOT FOUND", |found| found.violation.invariant);
+        println!("{:<32} {:<10} {:>5} runs  {}", format!("{:?}", hunt.mutant), found, hunt.runs, hunt.mutant.sentence());
+    });
+    let caught = hunts.iter().filter(|hunt| hunt.found.is_some()).count();
+    let worst = hunts.iter().map(|hunt| hunt.runs).max().unwrap_or(0);
+    println!("mutants={} caught={caught} worst={worst}", hunts.len());
+    if caught == hunts.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn tell(seed: u64, run: &Run) {

@@ -18,6 +18,8 @@ pub(crate) struct Faults {
     pub(crate) slow: f64,
     /// The answer breaks off.
     pub(crate) truncate: f64,
+    /// A page has a record that is none.
+    pub(crate) bad_record: f64,
     /// A page of the feed is the one that was given to an earlier request.
     pub(crate) stale_page: f64,
     /// 500, nothing done.
@@ -61,6 +63,7 @@ impl Faults {
             duplicate: one(0.3),
             slow: one(0.5),
             truncate: one(0.2),
+            bad_record: one(0.1),
             stale_page: one(0.2),
             error: one(0.2),
             commit_then_error: one(0.2),

@@ -21,7 +21,9 @@ mod time;
 mod wire;
 
 pub use checks::{CHECKS, Check, When};
-pub use runs::{Many, Found, many, replay, shrink};
+pub use runs::{Found, Many, many, replay, shrink};
+#[cfg(feature = "proof")]
+pub use runs::{Hunt, hunt};
 
 use crate::practice::locked;
 use device::Device;

@@ -1,7 +1,7 @@
 //! The quiet phase: no more faults, and everybody comes to rest by themselves, within three times the
 //! longest backoff (I38).
 
-use super::{Sim, Violation, When, locked, practice_side};
+use super::{Sim, Violation, When, checks, locked, practice_side};
 use portal_core::account::SessionState;
 use portal_server_mock::Faults as PracticeFaults;
 use std::sync::atomic::Ordering;
@@ -33,6 +33,8 @@ impl Sim {
             self.come_back(index, person(index))?;
         }
         self.settle_down(self.time.now() + 3 * BACKOFF)?;
+        checks::manners::nothing_waits(self)
+            .map_err(|what| Violation { invariant: "I38", what: format!("by itself, {what}") })?;
         // What is new comes when somebody looks at the app: after everybody's writes, and after the
         // last wait that the practice asked for.
         let end = self.time.now() + 3 * BACKOFF;
@@ -99,15 +101,19 @@ impl Sim {
                 self.resume(index, &portal);
             }
             portal.account().entered_foreground();
+            let mut signs_in = false;
             let known = self.book_of(index).and_then(|book| self.books.get(book)).map(|book| book.person);
             match (portal.account().session().state, person) {
                 (SessionState::Active, None) => return Ok(()),
                 (SessionState::Active, Some(person)) if known == Some(person) => return Ok(()),
                 (SessionState::Locked, None) => self.unlock(index, &portal),
-                _ => self.sign_in(index, person.or(known).unwrap_or(0)),
+                _ => {
+                    self.sign_in(index, person.or(known).unwrap_or(0));
+                    signs_in = true;
+                }
             }
             self.settle_down(self.time.now() + BACKOFF)?;
-            if !matches!(portal.account().session().state, SessionState::Active) {
+            if signs_in && portal.account().session().state != SessionState::Active {
                 // Too many sign-ins failed while the access was revoked: half an hour's lock.
                 self.time.pass_to(self.time.now() + 31 * 60_000);
             }

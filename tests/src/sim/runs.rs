@@ -93,6 +93,56 @@ fn twice(seed: u64, steps: u64) -> Run {
     first
 }
 
+/// How long it took to find a planted bug.
+#[cfg(feature = "proof")]
+#[derive(Clone, Debug)]
+pub struct Hunt {
+    /// The bug.
+    pub mutant: portal_core::proof::Mutant,
+    /// Runs until it was found, or all of them.
+    pub runs: u64,
+    /// Where it showed.
+    pub found: Option<Found>,
+}
+
+/// Runs seeds from 1 on with each bug planted, until it is found; on all cores, a bug a core. Tells
+/// each result as soon as it is there, and gives them in order.
+#[cfg(feature = "proof")]
+pub fn hunt(
+    mutants: &[portal_core::proof::Mutant],
+    most: u64,
+    steps: u64,
+    tell: impl Fn(&Hunt) + Sync,
+) -> Vec<Hunt> {
+    let (next, hunts) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let place = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
+                    let Some(mutant) = mutants.get(place).copied() else { return };
+                    portal_core::proof::plant(Some(mutant));
+                    let mut hunt = Hunt { mutant, runs: 0, found: None };
+                    while hunt.found.is_none() && hunt.runs < most {
+                        hunt.runs += 1;
+                        let seed = hunt.runs;
+                        let run = twice(seed, steps);
+                        let found = |violation| Found { seed, steps: run.steps, violation };
+                        hunt.found = run.violation.map(found);
+                    }
+                    portal_core::proof::plant(None);
+                    tell(&hunt);
+                    locked(&hunts).push((place, hunt));
+                }
+            });
+        }
+    });
+    let mut hunts = hunts.into_inner().unwrap_or_default();
+    hunts.sort_by_key(|(place, _)| *place);
+    hunts.into_iter().map(|(_, hunt)| hunt).collect()
+}
+
 /// One run with its story.
 pub fn replay(seed: u64, steps: u64) -> Run {
     run(Plan { telling: true, ..Plan::new(seed, steps) })

@@ -48,11 +48,15 @@ pub(crate) struct Sent {
     pub(crate) rejected: bool,
     /// Lanes in it that the practice wanted later.
     pub(crate) early_lanes: Vec<String>,
+    /// It shows a refresh token whose successor was used.
+    pub(crate) used_up: bool,
 }
 
 struct Open {
     process: Process,
     what: What,
+    /// The refresh token that it shows.
+    shows: String,
     reply: oneshot::Sender<Reply>,
 }
 
@@ -88,6 +92,9 @@ pub(crate) struct Wire {
     told: BTreeMap<Process, Told>,
     /// Pages given to each process, as long as it is one person's.
     pages: BTreeMap<Process, Vec<Response<Vec<u8>>>>,
+    /// By access token, the refresh token that it was got for; and those whose successor was used.
+    got_for: BTreeMap<String, String>,
+    used_up: BTreeSet<String>,
     number: u64,
     /// Requests that left in the present step.
     pub(crate) sent: Vec<Sent>,
@@ -112,6 +119,8 @@ impl Wire {
             open: BTreeMap::new(),
             told: BTreeMap::new(),
             pages: BTreeMap::new(),
+            got_for: BTreeMap::new(),
+            used_up: BTreeSet::new(),
             number: 0,
             sent: Vec::new(),
             events: Vec::new(),
@@ -180,7 +189,7 @@ impl Wire {
             let _ = reply.send(Err(TransportError::NoConnection));
             return answer;
         }
-        self.open.insert(call, Open { process, what, reply });
+        self.open.insert(call, Open { process, what, shows: refresh_token(&request), reply });
         let patience = u64::try_from(timeout.as_millis()).unwrap_or(30_000).max(1);
         self.put(now + patience, Packet::Answer { call, reply: Err(TransportError::TimedOut) });
         let latency = self.latency();
@@ -220,7 +229,12 @@ impl Wire {
         let open = self.open.values();
         let beside = open.filter(|open| open.process == process && alike(open.what) && !open.reply.is_closed());
         let beside = beside.count();
-        self.sent.push(Sent { process, what, at, floor, beside, rejected, early_lanes });
+        let used_up = self.used_up.contains(&refresh_token(request));
+        self.sent.push(Sent { process, what, at, floor, beside, rejected, early_lanes, used_up });
+        let bearer = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+        if let Some(used) = bearer.and_then(|bearer| self.got_for.get(bearer.trim_start_matches("Bearer "))) {
+            self.used_up.insert(used.clone());
+        }
     }
 
     /// The next packet arrives.
@@ -305,6 +319,10 @@ impl Wire {
                 return Ok(earlier);
             }
         }
+        if what == What::Feed && self.dice.chance(faults.bad_record) {
+            self.tell(|| format!("the answer to #{call} has a record that is none"));
+            with_a_bad_record(&mut response);
+        }
         if self.dice.chance(faults.truncate) {
             let left = self.dice.below(response.body().len().max(1) as u64);
             response.body_mut().truncate(usize::try_from(left).unwrap_or(0));
@@ -338,8 +356,11 @@ impl Wire {
             (What::Feed | What::Ops, 401) => told.rejected = true,
             (What::Refresh, 200) => {
                 // One that broke off brought nothing.
-                let whole = serde_json::from_slice::<serde_json::Value>(reply.body()).is_ok();
-                told.rejected &= !whole;
+                let whole = serde_json::from_slice::<serde_json::Value>(reply.body());
+                told.rejected &= whole.is_err();
+                if let Some(access) = whole.ok().and_then(|tokens| tokens["access_token"].as_str().map(str::to_owned)) {
+                    self.got_for.insert(access, open.shows.clone());
+                }
             }
             (What::Ops, 200) => {
                 let body: serde_json::Value = serde_json::from_slice(reply.body()).unwrap_or_default();
@@ -390,6 +411,23 @@ fn what(request: &Request<Vec<u8>>) -> What {
         "/oauth/token" if request.body().starts_with(b"grant_type=refresh_token") => What::Refresh,
         _ => What::Other,
     }
+}
+
+fn refresh_token(request: &Request<Vec<u8>>) -> String {
+    if what(request) != What::Refresh {
+        return String::new();
+    }
+    let mut fields = url::form_urlencoded::parse(request.body());
+    let token = fields.find(|(name, _)| name == "refresh_token");
+    token.map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+/// A page with one record more, which no version should have sent; it stands first.
+fn with_a_bad_record(response: &mut Response<Vec<u8>>) {
+    const RECORD: &str = r#""changes":[{"seq":"1","entity":"message","id":"018f4c2e-7b1a-7c3d-9e4f-0123456789ab","ver":"1","op":"put","data":{"n":"no number"}},"#;
+    let text = String::from_utf8_lossy(response.body());
+    let text = text.replacen(r#""changes":[{"#, &format!("{RECORD}{{"), 1);
+    *response.body_mut() = text.into_bytes();
 }
 
 /// The same request for a shorter page: a practice may give fewer rows than it is asked for.

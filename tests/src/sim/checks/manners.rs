@@ -45,7 +45,13 @@ pub(super) fn one_refresh(sim: &mut Sim) -> Result<(), String> {
     Ok(())
 }
 
-pub(super) fn nothing_waits(sim: &mut Sim) -> Result<(), String> {
+/// Tokens are durable before they are used: a kill cannot bring an earlier one back.
+pub(super) fn durable_tokens(sim: &mut Sim) -> Result<(), String> {
+    let used_up = sent(sim).into_iter().find(|sent| sent.what == What::Refresh && sent.used_up);
+    used_up.map_or(Ok(()), |sent| Err(format!("device {} shows a token whose successor was used", sent.process.0)))
+}
+
+pub(in crate::sim) fn nothing_waits(sim: &mut Sim) -> Result<(), String> {
     for book in sim.open_books() {
         let waits = sim.outbox_of(book).into_iter().find(|shown| !matches!(shown.state, OutboxState::Refused { .. }));
         if let Some(waits) = waits {

@@ -5,7 +5,7 @@
 
 mod effects;
 mod feed;
-mod manners;
+pub(super) mod manners;
 mod seen;
 
 pub(super) use feed::Base;
@@ -63,6 +63,7 @@ pub const CHECKS: &[Check] = &[
     step("I28b", "no op of a lane before the wait that it was given", manners::lane_waits),
     step("I29", "one sync at a time", manners::single_flight),
     step("I33", "one refresh for one refusal of the token", manners::one_refresh),
+    step("I33b", "no refresh token comes back once its successor was used", manners::durable_tokens),
     rest("I40", "no screen is old that nobody told to read again", seen::no_screen_is_old),
     rest("I1", "whatever a verb promised has arrived, or is shown as refused", effects::nothing_lost),
     rest("I4", "an op is shown as refused only if the practice did not do it", effects::refused_means_not_done),
