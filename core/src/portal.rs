@@ -9,6 +9,7 @@ use crate::net::{HttpTransport, PinSet, TransportConfig};
 use crate::outbox::Outbox;
 use crate::ports::system::{SystemClock, SystemEntropy};
 use crate::ports::{Files, KeyVault, Ports};
+use crate::proof::point;
 use crate::runtime::Mode;
 use crate::session::{Config, Session};
 use crate::sync::{Driver, SyncReport, feed::Kind};
@@ -131,6 +132,7 @@ impl Portal {
                 match session.store() {
                     Ok(store) => {
                         store.suspend().await?;
+                        point!("suspend.closed");
                         log::event(log::Event::StoreSuspended, None, 0u64);
                         Ok(())
                     }
@@ -148,6 +150,7 @@ impl Portal {
             .run(async move {
                 if let Ok(store) = session.store() {
                     store.resume().await?;
+                    point!("resume.opened");
                     driver.nudge();
                 }
                 Ok(())

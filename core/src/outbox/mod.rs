@@ -5,6 +5,7 @@ use crate::error::{PortalError, Reason};
 use crate::messages::{ops, state};
 use crate::people::Availability;
 use crate::people::rows::{People, policy};
+use crate::proof::point;
 use crate::session::Session;
 use crate::sync::Driver;
 use crate::sync::outbox::{self, OpRow, OpState};
@@ -153,6 +154,7 @@ impl Outbox {
                         }
                     })
                     .await?;
+                point!("change.kept");
                 // Somebody looks at the outbox and wants it sent: the backoff is over.
                 session.changes.emit(&Change::Outbox);
                 driver.hurry();

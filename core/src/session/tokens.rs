@@ -9,6 +9,7 @@ use super::{Session, State, User, install};
 use crate::error::{PortalError, Reason};
 use crate::log;
 use crate::ports::TransportError;
+use crate::proof::point;
 use crate::store::Store;
 use crate::values::Secret;
 use futures_util::future::select;
@@ -109,6 +110,7 @@ impl Session {
         if row.ended.is_some() {
             return Err(Failure::Unauthorized);
         }
+        point!("tokens.asked");
         let mut answer = oauth::refresh(&self.ports, &self.config, &account.endpoints, &row.refresh).await;
         if matches!(&answer, Err(Failure::Later { reason, .. }) if lost(reason)) {
             // The answer may have been lost after the server rotated: within its grace the same
@@ -117,6 +119,7 @@ impl Session {
         }
         match answer {
             Ok(tokens) => {
+                point!("tokens.answered");
                 let access = tokens.access.clone();
                 let kept = tokens.clone();
                 // Durable before use: a kill between must not strand the client.
@@ -126,7 +129,9 @@ impl Session {
                         Some((account.directory, kept));
                     return Err(Failure::Local(error));
                 }
+                point!("tokens.saved");
                 self.adopt(who, &access);
+                point!("tokens.adopted");
                 log::event(log::Event::SessionRefreshed, None, 0u64);
                 Ok(access)
             }
@@ -200,6 +205,7 @@ impl Session {
             // Tried again below, where a failure is answered.
             let _ = self.mode.blocking(move || install::destroy_key(&root, &name, vault.as_ref())).await;
         }
+        point!("leave.begun");
         let _door = self.door.lock().await;
         let open = self.now().user.clone().filter(|user| user.account.directory == account.directory);
         if let Some(user) = &open {
@@ -214,6 +220,7 @@ impl Session {
                 Err(error) if !at_once => return Err(error),
                 Err(_) => None,
             };
+            point!("leave.closed");
             if let Some(row) = row {
                 let tombstone = Tombstone {
                     endpoint: account.endpoints.revocation.clone(),
@@ -224,7 +231,9 @@ impl Session {
                 let _ = self.install().update(|content| content.revocations.push(tombstone));
             }
         }
+        point!("leave.noted");
         self.destroy(&account, Reason::NotSignedIn)?;
+        point!("leave.destroyed");
         log::event(log::Event::SignedOut, None, 0u64);
         // What takes longer is delivered another time.
         select(pin!(self.deliver_revocations()), self.ports.clock.sleep(SHORT_TRY)).await;
@@ -238,6 +247,7 @@ impl Session {
             if oauth::revoke(&self.ports, &self.config, &tombstone).await.is_err() {
                 return;
             }
+            point!("revoke.delivered");
             let _ = self.install().update(|content| {
                 content.revocations.retain(|kept| kept.refresh_token != tombstone.refresh_token);
             });

@@ -15,6 +15,7 @@ pub(crate) use keys::{DatabaseKey, MasterKey, context, vault_error};
 pub use soft_vault::SoftVault;
 
 use crate::error::{PortalError, Reason};
+use crate::proof::point;
 use crate::runtime::Mode;
 use futures_util::future::BoxFuture;
 use owner::Owner;
@@ -66,8 +67,11 @@ impl Store {
             .writer
             .run(move |connection| {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                point!("store.begun");
                 let value = work(&tx)?;
+                point!("store.worked");
                 tx.commit()?;
+                point!("store.committed");
                 Ok(value)
             })
             .await;

@@ -2,6 +2,7 @@
 
 use super::suspended;
 use crate::error::{PortalError, Reason};
+use crate::proof::point;
 use crate::runtime::Mode;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -143,8 +144,10 @@ impl State {
     fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
             connection.flush_prepared_statement_cache();
+            point!("close.begun");
             // Best effort: an open reader only means that the file keeps its log until later.
             let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            point!("close.emptied");
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{Driver, SyncReport, wire};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
+use crate::proof::point;
 use crate::session::api::{self, Failure};
 use crate::store::Store;
 use crate::values::{Id, Millis};
@@ -39,12 +40,15 @@ impl Driver {
         if !from.is_empty() {
             url.query_pairs_mut().append_pair("cursor", &from);
         }
+        point!("pull.asked");
         let answer = self.session.authorized(store, Method::GET, url, None).await;
+        point!("pull.answered");
         self.still_ours()?;
         let response = match answer.map_err(fate::of_pull) {
             Ok(response) => response,
             Err(Failure::Gone) => {
                 store.write(feed::refill).await?;
+                point!("pull.gone");
                 self.heard(Heard::Gone);
                 return Ok(());
             }
@@ -75,12 +79,14 @@ impl Driver {
             Err(PortalError::Offline { .. }) => return Err(api::bad_answer()),
             Err(error) => return Err(error.into()),
         };
+        point!("pull.taken");
         report.received += taken.received;
         let (done, total) = taken.progress;
         self.session.changes.emit(&Change::Syncing { done, total });
         if taken.published {
             taken.changes.iter().for_each(|change| self.session.changes.emit(change));
             (self.after_publish)(self.session.clone()).await;
+            point!("pull.published");
         }
         // A pull that the server cut short starts over, without losing the trigger that it answered.
         self.pulled(
@@ -116,6 +122,7 @@ impl Driver {
                 Ok((feed::place(tx)?.epoch, outbox::claim(tx, &held, most, guard)?))
             })
             .await?;
+        point!("push.claimed");
         let sent = claimed.ops;
         self.session.changes.emit(&Change::Outbox);
         if sent.is_empty() {
@@ -124,7 +131,9 @@ impl Driver {
         }
         let body = body(&epoch, &sent)?;
         let url = self.session.config.url("/v1/ops")?;
+        point!("push.sent");
         let answer = self.session.authorized(store, Method::POST, url, Some(body)).await;
+        point!("push.answered");
         self.still_ours()?;
         match answer.and_then(|response| api::parse::<wire::Results>(&response)).map_err(fate::of_push) {
             Ok(answer) => {
@@ -137,6 +146,7 @@ impl Driver {
                         Ok(settled)
                     })
                     .await?;
+                point!("push.settled");
                 log::event(Event::OpsSettled, None, settled.done);
                 report.sent += settled.done;
                 self.heard(Heard::Pushed { later: settled.later });
@@ -147,6 +157,7 @@ impl Driver {
             Err(Failure::Gone) => {
                 // Nothing of it was done: what had not left before has not left.
                 store.write(move |tx| outbox::release(tx, &sent).and_then(|()| feed::refill(tx))).await?;
+                point!("push.gone");
                 self.heard(Heard::PushGone);
                 Ok(())
             }

@@ -6,6 +6,7 @@ use super::wire::{Change as WireChange, Page, Verb};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
+use crate::proof::point;
 use crate::values::{Id, Millis};
 use ring::digest::{SHA256, digest};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -101,6 +102,7 @@ pub(crate) fn place(c: &Connection) -> Result<Place, PortalError> {
 pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {
     abandon(tx)?;
     tx.execute("UPDATE feed SET resync = 1", [])?;
+    point!("feed.refill-marked");
     log::event(Event::ResyncStarted, None, 0u64);
     Ok(())
 }
@@ -108,6 +110,7 @@ pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {
 /// Another install's counters are not ours: the next refill learns ours.
 pub(crate) fn adopt_install(tx: &Transaction<'_>, install: &str) -> Result<(), PortalError> {
     tx.execute("UPDATE feed SET install = ?1", [install])?;
+    point!("feed.install-adopted");
     refill(tx)
 }
 
@@ -192,6 +195,7 @@ pub(crate) fn take(
             "UPDATE feed SET pull_epoch = ?1, pull_next = ?2, pull_checkpoint = ?3",
             (&page.epoch, &page.next, page.checkpoint.0),
         )?;
+        point!("feed.staged");
         if !page.has_more {
             if place.refill {
                 sink.mark_all()?;
@@ -201,6 +205,7 @@ pub(crate) fn take(
     }
     taken.progress = (highest.unsigned_abs(), page.checkpoint.0.unsigned_abs());
     if !page.has_more {
+        point!("feed.applied");
         finish(tx, kinds, &place, page, as_of, new_key, &mut taken)?;
     }
     Ok(taken)
@@ -219,6 +224,7 @@ fn finish(
     let checkpoint = page.checkpoint.0;
     if place.refill {
         sweep(tx, kinds)?;
+        point!("feed.swept");
         let mut acked: BTreeMap<String, i64> =
             page.acked.iter().map(|(lane, n)| (lane.clone(), n.0)).collect();
         let mut statement = tx.prepare("SELECT lane, n FROM staged_ack")?;
@@ -227,6 +233,7 @@ fn finish(
             acked.insert(lane, n);
         }
         outbox::recount(tx, &acked, page.epoch != place.epoch, new_key)?;
+        point!("feed.recounted");
         taken.changes = vec![Change::Everything];
     }
     // The badge and the counts of the first screen follow from the messages.
@@ -238,11 +245,13 @@ fn finish(
     if outbox::drop_contained(tx, checkpoint)? > 0 {
         taken.changes.push(Change::Outbox);
     }
+    point!("feed.dropped");
     abandon(tx)?;
     tx.execute(
         "UPDATE feed SET epoch = ?1, cursor = ?2, checkpoint = ?3, as_of = coalesce(?4, as_of), resync = 0",
         params![page.epoch, page.next, checkpoint, as_of.map(|at| at.0)],
     )?;
+    point!("feed.placed");
     taken.published = true;
     log::event(Event::PagePublished, None, taken.received);
     Ok(())

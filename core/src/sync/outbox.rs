@@ -3,6 +3,7 @@
 use super::fate::{Fate, fate};
 use super::wire::OpResult;
 use crate::error::{PortalError, Reason};
+use crate::proof::point;
 use crate::values::{Id, Millis};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::BTreeMap;
@@ -209,11 +210,13 @@ pub(crate) fn claim(
                 Some(n) => n,
                 None => next_number(tx, lane)?,
             };
+            point!("outbox.numbered");
             op.n = Some(n);
             op.fresh = op.state == OpState::Waiting;
             op.state = OpState::Unanswered;
             tx.prepare_cached("UPDATE outbox SET n = ?2, state = 1, attempts = attempts + 1 WHERE pk = ?1")?
                 .execute((op.pk, n))?;
+            point!("outbox.claimed");
             claimed.ops.push(op);
         }
     }
@@ -233,6 +236,7 @@ fn next_number(tx: &Transaction<'_>, lane: &str) -> Result<i64, PortalError> {
 pub(crate) fn release(tx: &Transaction<'_>, sent: &[OpRow]) -> Result<(), PortalError> {
     for op in sent.iter().rev().filter(|op| op.fresh) {
         if free_number(tx, op)? {
+            point!("outbox.released");
             tx.prepare_cached(
                 "UPDATE outbox SET n = NULL, state = 0, attempts = attempts - 1 WHERE pk = ?1",
             )?
@@ -341,6 +345,7 @@ pub(crate) fn doubt(tx: &Transaction<'_>, op: &OpRow, reason: &Reason) -> Result
 /// the old one for ever.
 pub(crate) fn requeue(tx: &Transaction<'_>, op: &OpRow, args: &str, key: Id) -> Result<(), PortalError> {
     remove(tx, op.pk)?;
+    point!("outbox.requeued");
     tx.execute(
         "INSERT INTO outbox (key, lane, type, entity, id, args, created_at, state, deadline, base)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
@@ -382,6 +387,7 @@ pub(crate) fn recount(
     mut key: impl FnMut() -> Id,
 ) -> Result<(), PortalError> {
     tx.execute("DELETE FROM lane", [])?;
+    point!("outbox.uncounted");
     for (lane, n) in acked {
         tx.execute("INSERT INTO lane (lane, last_n) VALUES (?1, ?2)", (lane, n))?;
     }
