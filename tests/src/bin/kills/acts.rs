@@ -3,15 +3,17 @@
 use crate::child::{Phone, tell};
 use crate::raw;
 use crate::words::{Act, Bug, Made, Report};
+use portal_core::PortalError;
 use portal_core::account::SessionState;
 use portal_core::messages::{Draft, NewThread, Recipient};
 use portal_core::outbox::{OutboxEntry, OutboxState};
-use portal_core::{PortalError, Reason};
 use portal_tests::points::Scene;
 use std::time::{Duration, Instant};
 
 /// How long a life lasts that nobody ends earlier.
-const LIFE: Duration = Duration::from_millis(250);
+const LIFE: Duration = Duration::from_millis(100);
+/// How long coming to rest may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Copy)]
 enum Deed {
@@ -39,24 +41,56 @@ fn deeds(scene: Scene) -> &'static [Deed] {
         Scene::Doors => &[Send, Lock, Suspend, Deed::Draft, Lock, SignIn],
         Scene::Refresh | Scene::Gone | Scene::Restored => &[Send, Sync, Sync, Mark, Deed::Draft, Start],
         _ => &[
-            Send, Send, Send, Send, Start, Deed::Draft, Deed::Draft, DropDraft, Edit, Discard, Retry, Mark, Mark,
-            Sync, Sync,
+            Send,
+            Send,
+            Send,
+            Send,
+            Start,
+            Deed::Draft,
+            Deed::Draft,
+            DropDraft,
+            Edit,
+            Discard,
+            Retry,
+            Mark,
+            Mark,
+            Sync,
+            Sync,
         ],
+    }
+}
+
+/// What leads to a point that is looked for.
+fn leads_to(point: &str) -> &'static [Deed] {
+    match point.split('.').next().unwrap_or_default() {
+        "send" => &[Send],
+        "start" => &[Start],
+        "draft" => &[Deed::Draft],
+        "mark" => &[Mark],
+        "change" => &[Edit, Discard],
+        "lock" | "close" => &[Lock],
+        "suspend" | "resume" => &[Suspend],
+        "sign-in" => &[SignIn],
+        "push" | "outbox" | "tokens" => &[Send, Sync],
+        "pull" | "feed" | "sync" => &[Sync],
+        _ => &[],
     }
 }
 
 /// Acts until it is killed or has lived long enough.
 pub(crate) async fn work(phone: &mut Phone, scene: Scene) -> Result<(), String> {
-    let (began, deeds) = (Instant::now(), deeds(scene));
+    let (began, usual) = (Instant::now(), deeds(scene));
+    let sought = phone.order.point.as_ref().map(|(name, _)| leads_to(name)).unwrap_or_default();
     while began.elapsed() < LIFE {
+        let deeds = if !sought.is_empty() && phone.below(3) > 0 { sought } else { usual };
         let place = phone.below(deeds.len());
         let Some(deed) = deeds.get(place) else { continue };
-        one(phone, *deed, scene).await?;
+        one(phone, *deed).await?;
     }
     Ok(())
 }
 
-async fn one(phone: &mut Phone, deed: Deed, scene: Scene) -> Result<(), String> {
+async fn one(phone: &mut Phone, deed: Deed) -> Result<(), String> {
     match deed {
         Send => send(phone).await,
         Start => start(phone).await,
@@ -66,7 +100,7 @@ async fn one(phone: &mut Phone, deed: Deed, scene: Scene) -> Result<(), String> 
         Mark => mark(phone).await,
         Sync => match phone.portal.sync(Some(2_000)).await {
             Ok(_) | Err(PortalError::Offline { .. }) => Ok(()),
-            Err(PortalError::Storage { reason: Reason::Damaged }) if scene == Scene::Damage => Ok(()),
+            Err(error) if phone.tolerates(&error) => Ok(()),
             Err(error) => Err(format!("sync: {error}")),
         },
         Lock => {
@@ -124,15 +158,19 @@ async fn start(phone: &mut Phone) -> Result<(), String> {
 }
 
 async fn drafts(phone: &Phone) -> Result<Vec<String>, String> {
-    let drafts = phone.portal.messages().drafts().await.map_err(|error| format!("drafts: {error}"))?;
-    Ok(drafts.into_iter().filter_map(|one| one.draft.key).collect())
+    match phone.portal.messages().drafts().await {
+        Ok(drafts) => Ok(drafts.into_iter().filter_map(|one| one.draft.key).collect()),
+        Err(error) if phone.tolerates(&error) => Ok(Vec::new()),
+        Err(error) => Err(format!("drafts: {error}")),
+    }
 }
 
 async fn draft(phone: &mut Phone) -> Result<(), String> {
     let (text, messages) = (phone.text(), phone.portal.messages());
     let keys = drafts(phone).await?;
     let place = phone.below(phone.threads.len().max(1) + keys.len());
-    let (key, thread) = match (phone.threads.get(place), keys.get(place.saturating_sub(phone.threads.len()))) {
+    let (key, thread) = match (phone.threads.get(place), keys.get(place.saturating_sub(phone.threads.len())))
+    {
         (Some(thread), _) => (Some(format!("thread:{thread}")), Some(thread.clone())),
         (None, Some(key)) => (Some(key.clone()), key.strip_prefix("thread:").map(ToOwned::to_owned)),
         (None, None) => (None, None),
@@ -171,9 +209,18 @@ async fn drop_draft(phone: &mut Phone) -> Result<(), String> {
         .await
 }
 
+/// Nothing while a damaged file is replaced.
+async fn entries(phone: &Phone) -> Result<Option<Vec<OutboxEntry>>, String> {
+    match phone.portal.outbox().entries().await {
+        Ok(entries) => Ok(Some(entries)),
+        Err(error) if phone.tolerates(&error) => Ok(None),
+        Err(error) => Err(format!("outbox: {error}")),
+    }
+}
+
 /// Edits, takes back or tries again what is in the outbox, the newest first.
 async fn change(phone: &mut Phone, deed: Deed) -> Result<(), String> {
-    let entries = phone.portal.outbox().entries().await.map_err(|error| format!("outbox: {error}"))?;
+    let entries = entries(phone).await?.unwrap_or_default();
     let refused = |entry: &OutboxEntry| matches!(entry.state, OutboxState::Refused { .. });
     let entry = entries.iter().find(|entry| refused(entry)).or(entries.last());
     let Some(entry) = entry.cloned() else { return Ok(()) };
@@ -205,7 +252,8 @@ async fn mark(phone: &mut Phone) -> Result<(), String> {
     let messages = phone.portal.messages();
     let upto = match messages.thread(thread.clone(), None, 1).await {
         Ok(view) => view.messages.iter().filter_map(|message| message.n).max().unwrap_or(0),
-        Err(PortalError::NotFound { .. } | PortalError::Storage { reason: Reason::Damaged }) => 0,
+        Err(PortalError::NotFound { .. }) => 0,
+        Err(error) if phone.tolerates(&error) => 0,
         Err(error) => return Err(format!("thread: {error}")),
     };
     if upto == 0 {
@@ -222,25 +270,23 @@ async fn mark(phone: &mut Phone) -> Result<(), String> {
 /// Syncs until nothing is left, takes back what the practice refused, and shows the file.
 pub(crate) async fn rest(phone: &mut Phone) -> Result<(), String> {
     let began = Instant::now();
-    loop {
+    while began.elapsed() < PATIENCE {
         let report = match phone.portal.sync(Some(5_000)).await {
             Ok(report) => Some(report),
             Err(PortalError::Offline { .. }) => None,
+            Err(error) if phone.tolerates(&error) => None,
             Err(error) => return Err(format!("does not come to rest: {error}")),
         };
-        let entries = phone.portal.outbox().entries().await.map_err(|error| format!("outbox: {error}"))?;
+        let Some(entries) = entries(phone).await? else { continue };
         if report.is_some_and(|report| report.complete && report.waiting == 0) && entries.is_empty() {
-            break;
+            phone.portal.account().lock().await.map_err(|error| format!("lock: {error}"))?;
+            let rest = raw::rest(&phone.order.place).map_err(|error| format!("cannot look: {error}"))?;
+            tell(&Report::Rest(rest));
+            return Ok(());
         }
         if entries.iter().any(|entry| matches!(entry.state, OutboxState::Refused { .. })) {
             change(phone, Discard).await?;
         }
-        if began.elapsed() > Duration::from_secs(20) {
-            return Err(format!("does not come to rest: {} entries wait", entries.len()));
-        }
     }
-    phone.portal.account().lock().await.map_err(|error| format!("lock: {error}"))?;
-    let rest = raw::rest(&phone.order.place).map_err(|error| format!("cannot look: {error}"))?;
-    tell(&Report::Rest(rest));
-    Ok(())
+    Err("does not come to rest".to_owned())
 }

@@ -29,6 +29,8 @@ struct Phone {
     scratch: Scratch,
     chart: Chart,
     ledger: Ledger,
+    /// Its file was damaged since it last came to rest.
+    spoiled: bool,
 }
 
 struct Run<'a> {
@@ -54,7 +56,7 @@ impl Lane<'_> {
             let scratch = Scratch::new();
             std::fs::write(scratch.path().join("ca"), run.practice.authority()).map_err(|e| e.to_string())?;
             let chart = run.practice.admit()?;
-            let mut phone = Phone { scratch, chart, ledger: Ledger::default() };
+            let mut phone = Phone { scratch, chart, ledger: Ledger::default(), spoiled: false };
             if run.use_up(&mut phone)? {
                 return Ok(());
             }
@@ -70,13 +72,13 @@ impl Run<'_> {
     /// A phone's whole story: got, used, damaged, left, signed in to again, used.
     fn use_up(&mut self, phone: &mut Phone) -> Result<Over, String> {
         let faults = self.faults;
-        for (kills, leaves) in [(60, true), (20, false)] {
+        for (kills, leaves) in [(40, true), (20, true)] {
             for kill in 0.. {
                 if phone.ledger.entered {
                     break;
                 }
                 // After some, it may come to its end.
-                if self.kill(phone, Scene::Enter, kill < 12)? {
+                if self.kill(phone, Scene::Enter, kill < 12 && self.lane.bug.is_none())? {
                     return Ok(true);
                 }
             }
@@ -115,12 +117,17 @@ impl Run<'_> {
         let Some(kill) = self.lane.tally.next() else { return Ok(true) };
         self.kill = kill;
         self.prepare(phone, scene)?;
-        // Half of them at a named point, the others whenever it happens.
-        let point = match early && self.below(2) == 0 {
+        // Half of them at a named point, the others whenever it happens; what happens once in a long
+        // while more often at a point.
+        let seldom = matches!(scene, Scene::Enter | Scene::Leave | Scene::Damage);
+        let point = match early && self.below(4) < if seldom { 3 } else { 2 } {
             true => self.lane.targets.next(scene),
             false => None,
         };
-        let nth = [1, 1, 1, 2, 3].get(self.below(5) as usize).copied().unwrap_or(1);
+        let nth = match point {
+            Some(name) if self.lane.targets.is_new(name) => 1,
+            _ => [1, 1, 1, 2, 3].get(self.below(5) as usize).copied().unwrap_or(1),
+        };
         let longest = if scene == Scene::Enter { 100_000 } else { 20_000 };
         let moment = (point.is_none() && early).then(|| Duration::from_micros(self.below(longest).into()));
         let order = self.order(phone, Life::Scene(scene), point.map(|name| (name.to_owned(), nth)));
@@ -179,6 +186,7 @@ impl Run<'_> {
             Scene::Damage => {
                 let order = self.order(phone, Life::Spoil, None);
                 self.live(phone, &order, None)?;
+                phone.spoiled = true;
             }
             Scene::Enter | Scene::Work | Scene::Doors | Scene::Leave => {}
         }
@@ -197,7 +205,9 @@ impl Run<'_> {
         }
         self.practice.set_faults(Faults::default());
         let order = self.order(phone, Life::Rest, None);
-        self.live(phone, &order, None).map(drop)
+        self.live(phone, &order, None)?;
+        phone.spoiled = false;
+        Ok(())
     }
 
     fn order(&mut self, phone: &Phone, life: Life, point: Option<(String, u32)>) -> Order {
@@ -211,6 +221,7 @@ impl Run<'_> {
             point,
             person: phone.chart.person.clone(),
             marked: phone.ledger.marked(),
+            spoiled: phone.spoiled,
             bug: self.lane.bug.filter(|_| phone.ledger.entered),
         }
     }

@@ -117,7 +117,7 @@ fn control(seed: u64) -> Result<bool, String> {
     for (bug, wrong) in
         [(Bug::Early, Wrong::Lost), (Bug::Twice, Wrong::Doubled), (Bug::Keyless, Wrong::Unopenable)]
     {
-        let tally = Tally::new(60, seed, true);
+        let tally = Tally::new(100, seed, true);
         run(&tally, &Targets::default(), 2, Some(bug))?;
         out::line(&format!("control {bug:?}: {}", tally.line(0)));
         found &= tally.count(wrong) > 0;

@@ -1,5 +1,9 @@
 //! The only module that writes to the terminal.
-#![allow(clippy::print_stdout, clippy::disallowed_macros, reason = "this is what everybody else goes through")]
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_macros,
+    reason = "this is what everybody else goes through"
+)]
 
 use indicatif::{ProgressBar, ProgressStyle};
 use portal_tests::practice::locked;

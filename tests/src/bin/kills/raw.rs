@@ -61,8 +61,7 @@ pub(crate) fn rest(place: &Path) -> Result<Rest, Fault> {
     })?;
     rest.rows = rows.collect::<Result<_, _>>()?;
     let mut select = c.prepare("SELECT key, body FROM draft")?;
-    rest.drafts =
-        select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    rest.drafts = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
     Ok(rest)
 }
 
@@ -76,9 +75,9 @@ pub(crate) fn spoil(place: &Path) -> Result<(), Fault> {
         |row| row.get(0),
     )?;
     connection.close().map_err(|(_, error)| error)?;
-    File::options().write(true).open(file)?.write_all_at(
-        b"these bytes were never sealed",
-        (root.unsigned_abs() - 1) * PAGE + 64,
-    )?;
+    File::options()
+        .write(true)
+        .open(file)?
+        .write_all_at(b"these bytes were never sealed", (root.unsigned_abs() - 1) * PAGE + 64)?;
     Ok(())
 }

@@ -30,6 +30,11 @@ impl Targets {
         Some(name)
     }
 
+    /// Nobody was killed there yet.
+    pub(crate) fn is_new(&self, name: &str) -> bool {
+        locked(&self.0).get(name).is_none_or(|point| point.kills == 0)
+    }
+
     /// A life ended there, at the `nth` time.
     pub(crate) fn killed(&self, name: &'static str, nth: u32) {
         let mut points = locked(&self.0);

@@ -22,6 +22,8 @@ pub(crate) struct Order {
     pub(crate) person: Person,
     /// Conversations whose read marks it shows when it opens.
     pub(crate) marked: Vec<String>,
+    /// The file may be damaged.
+    pub(crate) spoiled: bool,
     pub(crate) bug: Option<Bug>,
 }
 
@@ -61,7 +63,13 @@ pub(crate) enum Bug {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
     /// The portal is open, and nobody has unlocked it.
-    Opened { state: String, reason: String, users: usize, keys: usize, wiping: usize },
+    Opened {
+        state: String,
+        reason: String,
+        users: usize,
+        keys: usize,
+        wiping: usize,
+    },
     /// The records are open, and this is in them.
     Seen(Seen),
     /// From here on it may be killed at any moment.
