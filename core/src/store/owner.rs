@@ -21,6 +21,9 @@ pub(super) enum Owner {
 
 pub(super) struct State {
     connection: Option<Connection>,
+    /// A page of it was found damaged: SQLCipher refuses everything on it from then on, as if memory
+    /// had run out.
+    damaged: bool,
     /// Holds the key; `None` once closed for good.
     open: Option<Open>,
 }
@@ -31,7 +34,7 @@ impl Owner {
         name: &str,
         open: impl Fn() -> Result<Connection, PortalError> + Send + 'static,
     ) -> Result<Self, PortalError> {
-        let state = State { connection: None, open: Some(Box::new(open)) };
+        let state = State { connection: None, damaged: false, open: Some(Box::new(open)) };
         let owner = match mode {
             Mode::Inline => Self::Inline(Box::new(Mutex::new(state))),
             Mode::Threads => {
@@ -54,7 +57,17 @@ impl Owner {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, PortalError> + Send + 'static,
     ) -> Result<T, PortalError> {
-        self.with(move |state| work(state.connection.as_mut().ok_or_else(suspended)?)).await
+        self.with(move |state| {
+            let mut result = work(state.connection.as_mut().ok_or_else(suspended)?);
+            if let Err(PortalError::Storage { reason }) = &mut result {
+                if state.damaged && *reason == Reason::FileUnavailable {
+                    *reason = Reason::Damaged;
+                }
+                state.damaged |= *reason == Reason::Damaged;
+            }
+            result
+        })
+        .await
     }
 
     pub(super) async fn suspend(&self) -> Result<(), PortalError> {
@@ -142,6 +155,7 @@ impl State {
     }
 
     fn close(&mut self) {
+        self.damaged = false;
         if let Some(connection) = self.connection.take() {
             connection.flush_prepared_statement_cache();
             point!("close.begun");
