@@ -28,7 +28,7 @@ pub(crate) struct Order {
 }
 
 /// What a life is for.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Life {
     /// To be killed.
     Scene(Scene),
