@@ -9,6 +9,7 @@ use crate::net::{HttpTransport, PinSet, TransportConfig};
 use crate::outbox::Outbox;
 use crate::ports::system::{SystemClock, SystemEntropy};
 use crate::ports::{Files, KeyVault, Ports};
+use crate::proof::{planted, point};
 use crate::runtime::Mode;
 use crate::session::{Config, Session};
 use crate::sync::{Driver, SyncReport, feed::Kind};
@@ -127,12 +128,13 @@ impl Portal {
             .mode
             .run(async move {
                 let _quiet = driver.quiet().await;
-                if !crate::proof::planted!(SuspendedWithALock) {
+                if !planted!(SuspendedWithALock) {
                     driver.unlock();
                 }
                 match session.store() {
                     Ok(store) => {
                         store.suspend().await?;
+                        point!("suspend.closed");
                         log::event(log::Event::StoreSuspended, None, 0u64);
                         Ok(())
                     }
@@ -150,7 +152,8 @@ impl Portal {
             .run(async move {
                 if let Ok(store) = session.store() {
                     store.resume().await?;
-                    if !crate::proof::planted!(NothingGoesOnAfterResume) {
+                    point!("resume.opened");
+                    if !planted!(NothingGoesOnAfterResume) {
                         driver.nudge();
                     }
                 }

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod phone;
+pub mod points;
 pub mod practice;
 pub mod sim;
 pub mod story;

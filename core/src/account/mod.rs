@@ -8,6 +8,7 @@ use crate::error::{PortalError, Reason};
 use crate::net::pins_expired;
 use crate::people::apply_policy;
 use crate::people::rows::PracticeRecord;
+use crate::proof::{planted, point};
 use crate::session::Session;
 use crate::session::api::{self, Call, Failure};
 use crate::session::install::PendingSignIn;
@@ -212,7 +213,7 @@ impl Account {
             .run(async move {
                 work.await?;
                 apply_policy(session).await;
-                if !crate::proof::planted!(NothingGoesOnAfterUnlock) {
+                if !planted!(NothingGoesOnAfterUnlock) {
                     driver.nudge();
                 }
                 Ok(())
@@ -262,6 +263,7 @@ async fn register(session: &Arc<Session>, registration: Registration) -> Result<
     let body = body.map_err(|_| PortalError::bug(Reason::Impossible))?;
     drop(password);
     let url = session.config.url("/v1/registrations")?;
+    point!("register.asked");
     let response =
         api::send(&session.ports, Call { method: Method::POST, url, token: None, json: Some(body) }).await;
     let response = response.map_err(|failure| match failure {
@@ -275,12 +277,14 @@ async fn register(session: &Arc<Session>, registration: Registration) -> Result<
         code: String,
         iss: String,
     }
+    point!("register.answered");
     let registered: Registered = api::parse(&response)?;
     if registered.iss != session.config.issuer {
         return Err(PortalError::refused(Reason::IssuerMismatch));
     }
     let code = Secret::new(registered.code);
     let tokens = oauth::redeem(&session.ports, &session.config, pending.clone(), code.expose()).await?;
+    point!("register.redeemed");
     session.admit(tokens, pending).await
 }
 
@@ -289,6 +293,7 @@ async fn begin(session: &Arc<Session>) -> Result<String, PortalError> {
     let pending = pending(session, known).await?;
     let url = oauth::authorize_url(&session.config, &pending)?;
     session.install().update(|content| content.pending = Some(pending))?;
+    point!("sign-in.pending");
     session.changes.emit(&Change::Session);
     Ok(url)
 }
@@ -310,12 +315,14 @@ async fn finish(session: &Arc<Session>, redirect: &str) -> Result<(), PortalErro
         .install()
         .update(|content| taken = content.pending.take_if(|waiting| waiting.state == pending.state))?;
     let pending = taken.ok_or_else(none)?;
+    point!("sign-in.taken");
     session.changes.emit(&Change::Session);
     match answer {
         redirect::Answer::Denied => Err(PortalError::refused(Reason::SignInDenied)),
         redirect::Answer::Code(code) => {
             let tokens =
                 oauth::redeem(&session.ports, &session.config, pending.clone(), code.expose()).await?;
+            point!("sign-in.redeemed");
             session.admit(tokens, pending).await
         }
     }

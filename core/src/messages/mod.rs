@@ -13,6 +13,7 @@ use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::people::rows::{policy, practice, staff};
 use crate::people::{Availability, Person};
+use crate::proof::{planted, point};
 use crate::session::Session;
 use crate::sync::{Driver, outbox};
 use crate::values::{Id, Phi, When, private_debug, rfc3339_option};
@@ -216,17 +217,20 @@ impl Messages {
     pub async fn start(&self, thread: NewThread) -> Result<Started, PortalError> {
         let (id, message) = (self.new_id(), self.new_id());
         let started = Started { thread: id.to_string(), message: message.to_string() };
+        point!("start.begun");
         self.write(Change::Messages { thread: Some(started.thread.clone()) }, move |tx, queue| {
             check_start(tx, &thread)?;
             if let Some(draft) = &thread.draft {
                 rows::remove_draft(tx, draft)?;
             }
+            point!("start.drafted");
             let to = ops::To::from(&thread.recipient);
             let message = ops::FirstMessage { id: message, body: thread.text };
             queue.push(ops::create_thread(id, &ops::CreateThread { subject: thread.subject, to, message })?);
             Ok(())
         })
         .await?;
+        point!("start.kept");
         Ok(started)
     }
 
@@ -238,18 +242,21 @@ impl Messages {
     /// `body_too_long`. The draft stays then.
     pub async fn send(&self, thread: String, text: String) -> Result<String, PortalError> {
         let (to, id) = (Id::parse(&thread, "thread")?, self.new_id());
+        point!("send.begun");
         self.write(Change::Messages { thread: Some(thread) }, move |tx, queue| {
             let view = views::thread(tx, to, None, 1)?;
             let rule = state::reply(view.thread.closed);
             rule.map_err(PortalError::refused)?;
             state::body(&text, &policy(tx)?).map_err(|reason| PortalError::refused_field(reason, "text"))?;
-            if !crate::proof::planted!(SentDraftStays) {
+            if !planted!(SentDraftStays) {
                 rows::remove_draft(tx, &reply_draft(to))?;
             }
+            point!("send.drafted");
             queue.push(ops::create_message(id, &ops::CreateMessage { thread: to, body: text })?);
             Ok(())
         })
         .await?;
+        point!("send.kept");
         Ok(id.to_string())
     }
 
@@ -271,6 +278,7 @@ impl Messages {
                 for replaced in ops::replaced_marks(tx, id)? {
                     outbox::remove(tx, replaced)?;
                 }
+                point!("mark.replaced");
                 queue.push(ops::read(id, upto)?);
             }
             Ok(raised.is_some())
@@ -279,6 +287,7 @@ impl Messages {
             .mode
             .run(async move {
                 if driver.write(mark).await? {
+                    point!("mark.kept");
                     session.changes.emit(&Change::Messages { thread: Some(thread) });
                     // The badge fell.
                     session.changes.emit(&Change::Home);
@@ -304,6 +313,7 @@ impl Messages {
         if draft.text.len() + draft.subject.len() > DRAFT_MAX_BYTES {
             return Err(PortalError::refused_field(Reason::BodyTooLong, "text"));
         }
+        point!("draft.begun");
         let saved = key.clone();
         let saved_at = self.session.ports.clock.wall();
         self.write_quietly(move |tx| {
@@ -326,6 +336,7 @@ impl Messages {
             )
         })
         .await?;
+        point!("draft.kept");
         Ok(key)
     }
 

@@ -156,7 +156,9 @@ impl Overlay {
                 let args: CreateMessage = args(&op)?;
                 self.messages.push(pending(&op, op.id, args.thread, args.body));
             }
-            READ if op.state != OpState::NeedsClient && !(planted!(MarkForgottenOnItsWay) && op.state == OpState::Unanswered) => {
+            READ if op.state != OpState::NeedsClient
+                && !(planted!(MarkForgottenOnItsWay) && op.state == OpState::Unanswered) =>
+            {
                 let args: Read = args(&op)?;
                 let upto = args.upto.parse().unwrap_or(0);
                 let mark = self.marks.entry(args.thread).or_insert(upto);

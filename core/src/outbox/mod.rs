@@ -4,8 +4,8 @@ use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::messages::{ops, state};
 use crate::people::Availability;
-use crate::proof::planted;
 use crate::people::rows::{People, policy};
+use crate::proof::{planted, point};
 use crate::session::Session;
 use crate::sync::Driver;
 use crate::sync::outbox::{self, OpRow, OpState};
@@ -156,6 +156,7 @@ impl Outbox {
                         }
                     })
                     .await?;
+                point!("change.kept");
                 // Somebody looks at the outbox and wants it sent: the backoff is over.
                 session.changes.emit(&Change::Outbox);
                 driver.hurry();

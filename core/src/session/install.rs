@@ -8,6 +8,7 @@
 use super::state::State;
 use crate::error::{PortalError, Reason};
 use crate::ports::{KeyPolicy, KeyVault, VaultError};
+use crate::proof::point;
 use crate::store::{files, vault_error};
 use crate::values::private_debug;
 use serde::{Deserialize, Serialize};
@@ -125,6 +126,7 @@ impl Install {
         let file = self.root.join(FILE);
         files::remove_unfinished(&file);
         let found = self.read()?;
+        point!("install.read");
         if matches!(found, Found::Damaged) {
             self.set_aside()?;
         }
@@ -144,6 +146,7 @@ impl Install {
         }
         // Not before: a key made now would hide that the old one is gone.
         self.vault.create(ALIAS.to_owned(), KeyPolicy::DeviceUnlocked).map_err(vault_error)?;
+        point!("install.keyed");
         (self.content, self.stamp) = (content, stamp(&file));
         Ok(())
     }
@@ -241,11 +244,13 @@ impl Install {
             }
         };
         change(&mut content);
+        point!("install.changed");
         let mut plain = Zeroizing::new(Vec::with_capacity(MAX_CONTENT));
         serde_json::to_writer(&mut *plain, &content).map_err(|_| PortalError::bug(Reason::Impossible))?;
         let wrapped = self.vault.wrap(ALIAS.to_owned(), std::mem::take(&mut *plain)).map_err(vault_error)?;
         let file = self.root.join(FILE);
         files::replace(&file, &wrapped)?;
+        point!("install.saved");
         (self.content, self.stamp) = (content, stamp(&file));
         Ok(())
     }
@@ -380,6 +385,7 @@ impl Card {
         let mut kept = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.as_deref() != Some(text) {
             let _ = files::replace(&self.file, text.as_bytes());
+            point!("card.kept");
             *kept = Some(text.to_owned());
         }
     }
@@ -395,8 +401,11 @@ pub(crate) fn directory(root: &Path, name: &str) -> PathBuf {
 pub(crate) fn wipe(root: &Path, name: &str, vault: &dyn KeyVault) -> Result<(), PortalError> {
     let destroyed = destroy_key(root, name, vault);
     // Whatever the vault says: without its wrapped form in there the key opens nothing either.
+    point!("wipe.key-destroyed");
     files::remove(&directory(root, name))?;
+    point!("wipe.removed");
     destroyed?;
+    point!("wipe.done");
     files::remove(&mark(root, name))
 }
 
@@ -405,6 +414,7 @@ pub(crate) fn destroy_key(root: &Path, name: &str, vault: &dyn KeyVault) -> Resu
     // A full disk must not keep the key alive: the mark only matters if we are killed in between.
     let _ = files::private_file(&mark(root, name));
     let _ = files::sync_directory(&mark(root, name));
+    point!("wipe.marked");
     vault.delete(name.to_owned()).map_err(vault_error)
 }
 

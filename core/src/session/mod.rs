@@ -13,8 +13,8 @@ use crate::change::{Change, ChangeHub};
 use crate::error::{PortalError, Reason};
 use crate::log;
 use crate::net::PinSet;
-use crate::proof::planted;
 use crate::ports::{Files, Ports};
+use crate::proof::{planted, point};
 use crate::runtime::Mode;
 use crate::store::{self, DatabaseKey, MasterKey, Store};
 use crate::values::{Millis, Secret};
@@ -206,7 +206,9 @@ impl Session {
                 Ok(()) | Err(PortalError::Storage { reason: Reason::Suspended }) => {}
                 Err(error) => return Err(error),
             }
+            point!("lock.closed");
             self.leave_records(self.now(), Event::Locked(reason));
+            point!("lock.left");
             log::event(log::Event::Locked, None, 0u64);
         }
         Ok(())
@@ -233,9 +235,11 @@ impl Session {
             self.apply(Event::Destroyed(Reason::Damaged));
             return Err(PortalError::storage(Reason::Damaged));
         };
+        point!("unlock.opened");
         // A sign-in that was killed before the install file knew of it.
         account.install_id = install.unwrap_or(account.install_id);
         self.enter(User { account, store: Arc::new(store), access }, Event::Unlocked { ended });
+        point!("unlock.entered");
         log::event(log::Event::Unlocked, None, 0u64);
         Ok(())
     }
@@ -249,12 +253,14 @@ impl Session {
         let _door = self.door.lock().await;
         drop(self.known()?);
         let account = self.account_of(&tokens.subject, pending);
+        point!("admit.begun");
         let _admission = install::admission(&self.root)?;
         let open = self.now().user.clone().filter(|user| user.account.directory == account.directory);
         let store = match open {
             Some(user) => user.store,
             None => Arc::new(self.open_or_make_records(&account).await?),
         };
+        point!("admit.opened");
         let access = tokens.access.clone();
         let (kept, install) = (tokens.clone(), account.install_id.clone());
         let again = install.clone();
@@ -266,6 +272,7 @@ impl Session {
             }
             written => written.map(|()| store)?,
         };
+        point!("admit.saved");
         self.install().update(|content| {
             content.accounts.retain(|known| known.directory != account.directory);
             content.accounts.push(account.clone());
@@ -273,7 +280,9 @@ impl Session {
             content.pending = None;
             content.out = None;
         })?;
+        point!("admit.named");
         self.enter(User { account, store, access }, Event::SignedIn);
+        point!("admit.entered");
         log::event(log::Event::SignedIn, None, 0u64);
         Ok(())
     }
@@ -318,6 +327,7 @@ impl Session {
         let from = directory.clone();
         let key =
             self.mode.blocking(move || MasterKey::open(&from, &alias, &context, vault.as_ref())).await?;
+        point!("unlock.keyed");
         repair::finish(&directory)?;
         match self.open_file(account, &key).await {
             Err(PortalError::Storage { reason: Reason::Damaged }) => {
@@ -343,12 +353,14 @@ impl Session {
     async fn make_records(&self, account: &Account) -> Result<Store, PortalError> {
         let directory = self.directory(account);
         store::files::private_directory(&directory)?;
+        point!("records.directory-made");
         let (vault, entropy) = (self.ports.vault.clone(), self.ports.entropy.clone());
         let (alias, context, into) = (account.directory.clone(), context(account), directory.clone());
         let key = self
             .mode
             .blocking(move || MasterKey::create(&into, &alias, &context, vault.as_ref(), entropy.as_ref()))
             .await?;
+        point!("records.keyed");
         self.open_store(&directory, &key).await
     }
 
@@ -380,12 +392,15 @@ impl Session {
             user.store.close();
             self.mode.background(async move { drop(user) });
         }
+        point!("destroy.closed");
         install::wipe(&self.root, &account.directory, self.ports.vault.as_ref())?;
+        point!("destroy.wiped");
         self.install().update(|content| {
             content.accounts.retain(|known| known.directory != account.directory);
             content.current = content.current.take().filter(|current| *current != account.directory);
             content.out = None;
         })?;
+        point!("destroy.forgotten");
         log::event(log::Event::Wiped, None, 0u64);
         self.changes.emit(&Change::Session);
         self.changes.emit(&Change::Everything);

@@ -11,6 +11,7 @@ use super::state::{Event, State};
 use super::tokens::{self, Row};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
+use crate::proof::point;
 use crate::store::{DATABASE, DatabaseKey, Opener, Store, files};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Transaction, params_from_iter};
@@ -98,6 +99,7 @@ impl Session {
                     None => return,
                 }
                 drop(now);
+                point!("repair.adopted");
                 self.watch_over(&fresh);
                 self.changes.emit(&Change::Everything);
                 if let Some(act) = self.on_repair.get() {
@@ -130,15 +132,21 @@ impl Session {
         let directory = self.directory(account);
         let from = directory.clone();
         let session = self.mode.blocking(move || build(&from, &key)).await?;
-        let unsaved =
-            self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|rotated| rotated.directory.clone());
+        let unsaved = self
+            .unsaved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|rotated| rotated.directory.clone());
         if !session && unsaved.as_ref() != Some(&account.directory) {
             // Before the exchange: a start after a kill must not show an empty list as if it were all.
             self.say_damaged();
         }
         self.mode
             .blocking(move || {
+                point!("repair.synced");
                 fs::rename(directory.join(BEGUN), directory.join(WHOLE))?;
+                point!("repair.whole");
                 files::sync_directory(&directory.join(WHOLE))?;
                 finish(&directory)
             })
@@ -165,9 +173,13 @@ pub(super) fn finish(directory: &Path) -> Result<(), PortalError> {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
+        point!("repair.one-aside");
     }
+    point!("repair.moved-aside");
     files::sync_directory(&database)?;
+    point!("repair.aside");
     fs::rename(&whole, &database)?;
+    point!("repair.renamed");
     files::sync_directory(&database)
 }
 
@@ -190,6 +202,7 @@ fn build(directory: &Path, key: &DatabaseKey) -> Result<bool, PortalError> {
         files::remove(&with(&directory.join(BEGUN), suffix))?;
     }
     let mut fresh = opener(BEGUN).writer()?;
+    point!("repair.begun");
     let tx = fresh.transaction()?;
     // One of which not even the first page can be read has nothing to give.
     if directory.join(DATABASE).exists()
@@ -206,11 +219,14 @@ fn build(directory: &Path, key: &DatabaseKey) -> Result<bool, PortalError> {
             tx.execute("UPDATE feed SET epoch = ?1, install = ?2", (epoch, install))?;
         }
     }
+    point!("repair.copied");
     tx.commit()?;
+    point!("repair.saved");
     let session = fresh.query_row("SELECT count(*) FROM session", [], |row| row.get::<_, i64>(0))? > 0;
     fresh.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     // Its log leaves with the last connection.
     fresh.close().map_err(|(_, error)| error)?;
+    point!("repair.closed");
     files::private_file(&directory.join(BEGUN))?.sync_all()?;
     Ok(session)
 }

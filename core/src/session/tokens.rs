@@ -9,7 +9,7 @@ use super::{Session, State, User, install};
 use crate::error::{PortalError, Reason};
 use crate::log;
 use crate::ports::TransportError;
-use crate::proof::planted;
+use crate::proof::{planted, point};
 use crate::store::Store;
 use crate::values::Secret;
 use futures_util::future::select;
@@ -68,7 +68,9 @@ pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens, install: Option<&str>)
 /// others, of another install: those stay. Whether they were taken.
 fn rotate(tx: &Transaction<'_>, used: &Secret<String>, tokens: &Tokens) -> Result<bool, PortalError> {
     let present = load(tx)?;
-    if !planted!(RefreshOverwritesASignIn) && present.as_ref().is_some_and(|row| row.refresh.expose() != used.expose()) {
+    if !planted!(RefreshOverwritesASignIn)
+        && present.as_ref().is_some_and(|row| row.refresh.expose() != used.expose())
+    {
         return Ok(false);
     }
     save(tx, tokens, present.and_then(|row| row.install).as_deref())?;
@@ -135,6 +137,7 @@ impl Session {
         if row.ended.is_some() {
             return Err(Failure::Unauthorized);
         }
+        point!("tokens.asked");
         let mut answer = oauth::refresh(&self.ports, &self.config, &account.endpoints, &row.refresh).await;
         if matches!(&answer, Err(Failure::Later { reason, .. }) if lost(reason)) {
             // The answer may have been lost after the server rotated: within its grace the same
@@ -143,6 +146,7 @@ impl Session {
         }
         match answer {
             Ok(tokens) => {
+                point!("tokens.answered");
                 let rotated = Rotated { directory: account.directory, used: row.refresh, tokens };
                 let kept = rotated.clone();
                 // Durable before use: a kill between must not strand the client.
@@ -162,7 +166,9 @@ impl Session {
                         return Err(Failure::Local(error));
                     }
                 };
+                point!("tokens.saved");
                 self.adopt(who, &row.access);
+                point!("tokens.adopted");
                 log::event(log::Event::SessionRefreshed, None, 0u64);
                 Ok(row.access)
             }
@@ -239,6 +245,7 @@ impl Session {
             // Tried again below, where a failure is answered.
             let _ = self.mode.blocking(move || install::destroy_key(&root, &name, vault.as_ref())).await;
         }
+        point!("leave.begun");
         let _door = self.door.lock().await;
         let open = self.now().user.clone().filter(|user| user.account.directory == account.directory);
         if let Some(user) = &open {
@@ -253,6 +260,7 @@ impl Session {
                 Err(error) if !at_once => return Err(error),
                 Err(_) => None,
             };
+            point!("leave.closed");
             if let Some(row) = row {
                 let tombstone = Tombstone {
                     endpoint: account.endpoints.revocation.clone(),
@@ -263,7 +271,9 @@ impl Session {
                 let _ = self.install().update(|content| content.revocations.push(tombstone));
             }
         }
+        point!("leave.noted");
         self.destroy(&account, Reason::NotSignedIn)?;
+        point!("leave.destroyed");
         log::event(log::Event::SignedOut, None, 0u64);
         // What takes longer is delivered another time.
         select(pin!(self.deliver_revocations()), self.ports.clock.sleep(SHORT_TRY)).await;
@@ -277,6 +287,7 @@ impl Session {
             if oauth::revoke(&self.ports, &self.config, &tombstone).await.is_err() {
                 return;
             }
+            point!("revoke.delivered");
             let _ = self.install().update(|content| {
                 content.revocations.retain(|kept| kept.refresh_token != tombstone.refresh_token);
             });

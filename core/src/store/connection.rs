@@ -3,6 +3,7 @@
 use super::keys::DatabaseKey;
 use super::{files, migrate};
 use crate::error::{PortalError, Reason};
+use crate::proof::point;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ impl Opener {
         let mut connection = self
             .connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE, WRITER_CACHE_KIB)?;
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+        point!("connection.logged");
         migrate::run(&mut connection)?;
         Ok(connection)
     }
@@ -49,6 +51,7 @@ impl Opener {
     fn connect_once(&self, flags: OpenFlags, cache_kib: u32) -> Result<Connection, PortalError> {
         // Before SQLite would make it with 0644; its `-wal` and `-shm` take the mode of the file.
         files::private_file(&self.path)?;
+        point!("connection.file-made");
         let connection = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         if !self.key.is_none() {
             // Before the key: without it SQLCipher leaves what it decrypted in freed memory.
@@ -62,6 +65,7 @@ impl Opener {
         }
         // A wrong key or a damaged header shows at the first page.
         connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+        point!("connection.keyed");
         connection.execute_batch(&format!(
             "PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON;
              PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0; PRAGMA cache_size = -{cache_kib};"

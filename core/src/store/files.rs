@@ -2,6 +2,7 @@
 //! old or the new one.
 
 use crate::error::PortalError;
+use crate::proof::point;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub(crate) fn private_file(path: &Path) -> Result<File, PortalError> {
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), PortalError> {
     let beside = beside(path);
     let result = write(&beside, bytes).and_then(|()| Ok(fs::rename(&beside, path)?));
+    point!("file.renamed");
     if result.is_err() {
         let _ = remove(&beside);
         return result;
@@ -49,7 +51,10 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), PortalError> {
     let mut file = private_file(path)?;
     file.set_len(0)?;
     file.write_all(bytes)?;
-    Ok(file.sync_all()?)
+    point!("file.written");
+    file.sync_all()?;
+    point!("file.synced");
+    Ok(())
 }
 
 /// Removes what a kill left of [`replace`]. A living writer whose file this takes gets an error and

@@ -3,6 +3,7 @@
 
 use crate::error::{PortalError, Reason};
 use crate::ports::{Entropy, KeyPolicy, KeyVault, VaultError};
+use crate::proof::point;
 use crate::values::Secret;
 use ring::{digest, hkdf};
 use std::fmt::Write as _;
@@ -60,6 +61,7 @@ impl MasterKey {
         entropy: &dyn Entropy,
     ) -> Result<Self, PortalError> {
         vault.create(alias.to_owned(), KeyPolicy::PersonPresent).map_err(vault_error)?;
+        point!("key.made");
         let mut key = vec![0u8; 32].into_boxed_slice();
         entropy.fill(&mut key);
         let key = Secret::new(key);
@@ -68,7 +70,9 @@ impl MasterKey {
         plain.extend_from_slice(&seal(context, key.expose()));
         plain.extend_from_slice(key.expose());
         let wrapped = vault.wrap(alias.to_owned(), std::mem::take(&mut *plain)).map_err(vault_error)?;
+        point!("key.wrapped");
         super::files::replace(&directory.join(FILE), &wrapped)?;
+        point!("key.written");
         Ok(Self(key))
     }
 

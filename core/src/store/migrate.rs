@@ -1,6 +1,7 @@
 //! Numbered migrations, each in one transaction with its `user_version`.
 
 use crate::error::{PortalError, Reason};
+use crate::proof::point;
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Every migration, in order; number `n` brings the file to `user_version` `n`. A released one is
@@ -19,9 +20,13 @@ pub(crate) fn run(connection: &mut Connection) -> Result<(), PortalError> {
     }
     for (number, sql) in (1u32..).zip(MIGRATIONS).skip(version as usize) {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+        point!("migrate.begun");
         tx.execute_batch(sql)?;
+        point!("migrate.made");
         tx.pragma_update(None, "user_version", number)?;
+        point!("migrate.numbered");
         tx.commit()?;
+        point!("migrate.committed");
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ pub use soft_vault::SoftVault;
 
 use crate::error::{PortalError, Reason};
 use crate::ports::Files;
+use crate::proof::point;
 use crate::runtime::Mode;
 use futures_util::future::BoxFuture;
 use owner::Owner;
@@ -75,8 +76,11 @@ impl Store {
             .writer
             .run(move |connection| {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                point!("store.begun");
                 let value = work(&tx)?;
+                point!("store.worked");
                 commit(tx, &files)?;
+                point!("store.committed");
                 Ok(value)
             })
             .await;

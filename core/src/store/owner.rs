@@ -2,6 +2,7 @@
 
 use super::suspended;
 use crate::error::{PortalError, Reason};
+use crate::proof::point;
 use crate::runtime::Mode;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +23,9 @@ pub(super) struct State {
     connection: Option<Connection>,
     /// The disk failed under it.
     suspect: bool,
+    /// A page of it was found damaged: SQLCipher refuses everything on it from then on, as if memory
+    /// had run out.
+    damaged: bool,
     /// Holds the key; `None` once closed for good.
     open: Option<Open>,
 }
@@ -32,7 +36,7 @@ impl Owner {
         name: &str,
         open: impl Fn() -> Result<Connection, PortalError> + Send + 'static,
     ) -> Result<Self, PortalError> {
-        let state = State { connection: None, suspect: false, open: Some(Box::new(open)) };
+        let state = State { connection: None, suspect: false, damaged: false, open: Some(Box::new(open)) };
         let owner = match mode {
             Mode::Inline | Mode::Stepped(_) => Self::Inline(Box::new(Mutex::new(state))),
             Mode::Threads => {
@@ -57,9 +61,14 @@ impl Owner {
     ) -> Result<T, PortalError> {
         self.with(move |state| {
             state.renew()?;
-            let result = work(state.connection.as_mut().ok_or_else(suspended)?);
-            let failed = matches!(&result, Err(PortalError::Storage { reason: Reason::FileUnavailable }));
-            state.suspect = failed;
+            let mut result = work(state.connection.as_mut().ok_or_else(suspended)?);
+            if let Err(PortalError::Storage { reason }) = &mut result {
+                if state.damaged && *reason == Reason::FileUnavailable {
+                    *reason = Reason::Damaged;
+                }
+                state.damaged |= *reason == Reason::Damaged;
+                state.suspect = *reason == Reason::FileUnavailable;
+            }
             result
         })
         .await
@@ -163,10 +172,13 @@ impl State {
     }
 
     fn close(&mut self) {
+        self.damaged = false;
         if let Some(connection) = self.connection.take() {
             connection.flush_prepared_statement_cache();
+            point!("close.begun");
             // Best effort: an open reader only means that the file keeps its log until later.
             let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            point!("close.emptied");
         }
     }
 }

@@ -188,3 +188,30 @@ fn a_full_disk_is_a_typed_error_and_loses_nothing() {
         .read(|c| Ok(c.query_row("SELECT group_concat(key) FROM draft", [], |row| row.get::<_, String>(0))?));
     assert_eq!(kept.now_or_never().unwrap().as_deref(), Ok("after,before"));
 }
+
+// SQLCipher refuses everything on a connection on which a page did not decrypt, in the words of an
+// empty memory: only a fresh file helps, so it is damage to whoever asks.
+#[test]
+fn after_a_damaged_page_a_write_elsewhere_says_damaged_too() {
+    let directory = scratch();
+    let store = open(&directory, key(7)).unwrap();
+    let root = store.write(|tx| {
+        let fill =
+            "INSERT INTO staged (seq, entity, id, ver, body) VALUES (1, 'x', 'x', 1, hex(zeroblob(9000)))";
+        (0..20).try_for_each(|_| tx.execute(fill, []).map(drop))?;
+        let root = "SELECT rootpage FROM sqlite_master WHERE name = 'staged'";
+        Ok(tx.query_row(root, [], |row| row.get::<_, u32>(0))?)
+    });
+    let root = root.now_or_never().unwrap().unwrap();
+    store.suspend().now_or_never().unwrap().unwrap();
+    let mut bytes = std::fs::read(directory.join(DATABASE)).unwrap();
+    bytes[(root as usize - 1) * 16 * 1024 + 64] ^= 1;
+    std::fs::write(directory.join(DATABASE), bytes).unwrap();
+    store.resume().now_or_never().unwrap().unwrap();
+    let damaged = PortalError::storage(Reason::Damaged);
+    let write =
+        |sql: &'static str| store.write(move |tx| Ok(tx.execute(sql, [])?)).now_or_never().unwrap().map(drop);
+    assert_eq!(write("UPDATE feed SET as_of = 1"), Ok(()), "the control: what is elsewhere is whole");
+    assert_eq!(write("DELETE FROM staged"), Err(damaged.clone()));
+    assert_eq!(write("UPDATE feed SET as_of = 2"), Err(damaged));
+}

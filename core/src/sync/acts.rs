@@ -8,7 +8,7 @@ use super::{Driver, SyncReport, wire};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
-use crate::proof::planted;
+use crate::proof::{planted, point};
 use crate::session::api::{self, Failure};
 use crate::store::Store;
 use crate::values::{Id, Millis};
@@ -40,11 +40,14 @@ impl Driver {
         if !from.is_empty() {
             url.query_pairs_mut().append_pair("cursor", &from);
         }
+        point!("pull.asked");
         let answer = self.session.authorized(store, Method::GET, url, None).await;
+        point!("pull.answered");
         let response = match self.if_ours(answer)?.map_err(fate::of_pull) {
             Ok(response) => response,
             Err(Failure::Gone) if !planted!(GoneIgnored) => {
                 store.write(feed::refill).await?;
+                point!("pull.gone");
                 self.heard(Heard::Gone);
                 return Ok(());
             }
@@ -75,6 +78,7 @@ impl Driver {
             Err(PortalError::Offline { .. }) => return Err(api::bad_answer()),
             Err(error) => return Err(error.into()),
         };
+        point!("pull.taken");
         report.received += taken.received;
         let (done, total) = taken.progress;
         self.session.changes.emit(&Change::Syncing { done, total });
@@ -83,6 +87,7 @@ impl Driver {
                 taken.changes.iter().for_each(|change| self.session.changes.emit(change));
             }
             (self.after_publish)(self.session.clone()).await;
+            point!("pull.published");
         }
         // A pull that the server cut short starts over, without losing the trigger that it answered.
         self.pulled(
@@ -97,7 +102,9 @@ impl Driver {
     fn if_ours<T>(&self, answer: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
         match (self.still_ours(), answer) {
             (Ok(()), answer) => Ok(answer),
-            (Err(_), Err(later @ Failure::Later { wait: Some(_), .. })) if !planted!(WaitForgottenWhenClosed) => {
+            (Err(_), Err(later @ Failure::Later { wait: Some(_), .. }))
+                if !planted!(WaitForgottenWhenClosed) =>
+            {
                 Err(later)
             }
             (Err(error), _) => Err(error.into()),
@@ -130,6 +137,7 @@ impl Driver {
                 Ok((feed::place(tx)?.epoch, outbox::claim(tx, &held, most, guard)?))
             })
             .await?;
+        point!("push.claimed");
         let sent = claimed.ops;
         self.session.changes.emit(&Change::Outbox);
         if sent.is_empty() {
@@ -142,7 +150,9 @@ impl Driver {
         }
         let body = body(&epoch, &sent)?;
         let url = self.session.config.url("/v1/ops")?;
+        point!("push.sent");
         let answer = self.session.authorized(store, Method::POST, url, Some(body)).await;
+        point!("push.answered");
         let answer = answer.and_then(|response| api::parse::<wire::Results>(&response));
         // Before anything that may fail: the wish holds also when the answer cannot be stored (I28).
         for result in answer.iter().flat_map(|answer| &answer.results) {
@@ -161,6 +171,7 @@ impl Driver {
                         Ok(settled)
                     })
                     .await?;
+                point!("push.settled");
                 log::event(Event::OpsSettled, None, settled.done);
                 report.sent += settled.done;
                 self.heard(Heard::Pushed { later: settled.later });
@@ -174,6 +185,7 @@ impl Driver {
             Err(Failure::Gone) => {
                 // Nothing of it was done: what had not left before has not left.
                 store.write(move |tx| outbox::release(tx, &sent).and_then(|()| feed::refill(tx))).await?;
+                point!("push.gone");
                 self.heard(Heard::PushGone);
                 Ok(())
             }

@@ -6,7 +6,7 @@ use super::wire::{Change as WireChange, Page, Verb};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
-use crate::proof::planted;
+use crate::proof::{planted, point};
 use crate::values::{Id, Millis};
 use ring::digest::{SHA256, digest};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -108,6 +108,7 @@ pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {
         tx.execute("DELETE FROM draft", [])?;
     }
     tx.execute("UPDATE feed SET resync = 1", [])?;
+    point!("feed.refill-marked");
     log::event(Event::ResyncStarted, None, 0u64);
     Ok(())
 }
@@ -115,6 +116,7 @@ pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {
 /// Another install's counters are not ours: the next refill learns ours.
 pub(crate) fn adopt_install(tx: &Transaction<'_>, install: &str) -> Result<(), PortalError> {
     tx.execute("UPDATE feed SET install = ?1", [install])?;
+    point!("feed.install-adopted");
     if planted!(CountersOfAnotherInstall) {
         return Ok(());
     }
@@ -212,6 +214,7 @@ pub(crate) fn take(
             "UPDATE feed SET pull_epoch = ?1, pull_next = ?2, pull_checkpoint = ?3",
             (&page.epoch, &page.next, page.checkpoint.0),
         )?;
+        point!("feed.staged");
         if planted!(CursorBeforeRows) {
             tx.execute("UPDATE feed SET cursor = ?1, checkpoint = ?2", (&page.next, page.checkpoint.0))?;
         }
@@ -224,6 +227,7 @@ pub(crate) fn take(
     }
     taken.progress = (highest.unsigned_abs(), page.checkpoint.0.unsigned_abs());
     if !page.has_more {
+        point!("feed.applied");
         finish(tx, kinds, &place, page, as_of, new_key, &mut taken)?;
     }
     Ok(taken)
@@ -242,6 +246,7 @@ fn finish(
     let checkpoint = page.checkpoint.0;
     if place.refill {
         sweep(tx, kinds)?;
+        point!("feed.swept");
         let mut acked: BTreeMap<String, i64> =
             page.acked.iter().map(|(lane, n)| (lane.clone(), n.0)).collect();
         let mut statement = tx.prepare("SELECT lane, n FROM staged_ack")?;
@@ -250,6 +255,7 @@ fn finish(
             acked.insert(lane, n);
         }
         outbox::recount(tx, &acked, page.epoch != place.epoch, new_key)?;
+        point!("feed.recounted");
         taken.changes = vec![Change::Everything];
     }
     // The badge and the counts of the first screen follow from the messages.
@@ -262,11 +268,13 @@ fn finish(
     if outbox::drop_contained(tx, checkpoint)? > 0 {
         taken.changes.push(Change::Outbox);
     }
+    point!("feed.dropped");
     abandon(tx)?;
     tx.execute(
         "UPDATE feed SET epoch = ?1, cursor = ?2, checkpoint = ?3, as_of = coalesce(?4, as_of), resync = 0",
         params![page.epoch, page.next, checkpoint, as_of.map(|at| at.0)],
     )?;
+    point!("feed.placed");
     taken.published = true;
     log::event(Event::PagePublished, None, taken.received);
     Ok(())

@@ -14,7 +14,7 @@ use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, Event};
 use crate::net::bound;
-use crate::proof::planted;
+use crate::proof::{planted, point};
 use crate::session::Session;
 use crate::session::api::Failure;
 use crate::store::Store;
@@ -116,11 +116,13 @@ impl Driver {
                 for op in &queue.ops {
                     let key = Id::new(ports.clock.as_ref(), ports.entropy.as_ref());
                     outbox::enqueue(tx, op, key, ports.clock.wall())?;
+                    point!("outbox.queued");
                 }
                 Ok((value, !queue.ops.is_empty()))
             })
             .await?;
         if queued {
+            point!("outbox.kept");
             self.session.changes.emit(&Change::Outbox);
             self.nudge();
         }
@@ -220,6 +222,7 @@ impl Driver {
     ) -> Result<Result<SyncReport, PortalError>, Failure> {
         self.take_lock()?;
         let _held = Held(self);
+        point!("sync.locked");
         let clock = self.session.ports.clock.clone();
         let mut report = SyncReport::default();
         log::event(Event::SyncStarted, None, 0u64);
@@ -240,6 +243,7 @@ impl Driver {
                 Step::Wait { .. } => break,
             }
         }
+        point!("sync.ended");
         log::event(Event::SyncEnded, None, report.received);
         match self.ended(store, report).await {
             Err(error @ PortalError::Storage { .. }) => Err(error.into()),

@@ -3,7 +3,7 @@
 use super::fate::{Fate, fate};
 use super::wire::OpResult;
 use crate::error::{PortalError, Reason};
-use crate::proof::planted;
+use crate::proof::{planted, point};
 use crate::values::{Id, Millis};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use std::collections::BTreeMap;
@@ -217,11 +217,13 @@ pub(crate) fn claim(
                 Some(n) if !planted!(NewNumberEachTry) => n,
                 _ => next_number(tx, lane)?,
             };
+            point!("outbox.numbered");
             op.n = Some(n);
             op.fresh = op.state == OpState::Waiting;
             op.state = OpState::Unanswered;
             tx.prepare_cached("UPDATE outbox SET n = ?2, state = 1, attempts = attempts + 1 WHERE pk = ?1")?
                 .execute((op.pk, n))?;
+            point!("outbox.claimed");
             claimed.ops.push(op);
         }
     }
@@ -241,6 +243,7 @@ fn next_number(tx: &Transaction<'_>, lane: &str) -> Result<i64, PortalError> {
 pub(crate) fn release(tx: &Transaction<'_>, sent: &[OpRow]) -> Result<(), PortalError> {
     for op in sent.iter().rev().filter(|op| op.fresh) {
         if free_number(tx, op)? {
+            point!("outbox.released");
             tx.prepare_cached(
                 "UPDATE outbox SET n = NULL, state = 0, attempts = attempts - 1 WHERE pk = ?1",
             )?
@@ -358,6 +361,7 @@ pub(crate) fn doubt(tx: &Transaction<'_>, op: &OpRow, reason: &Reason) -> Result
 /// the old one for ever.
 pub(crate) fn requeue(tx: &Transaction<'_>, op: &OpRow, args: &str, key: Id) -> Result<(), PortalError> {
     remove(tx, op.pk)?;
+    point!("outbox.requeued");
     tx.execute(
         "INSERT INTO outbox (key, lane, type, entity, id, args, created_at, state, deadline, base)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
@@ -406,11 +410,14 @@ pub(crate) fn recount(
         return Ok(());
     }
     tx.execute("DELETE FROM lane", [])?;
+    point!("outbox.uncounted");
     for (lane, n) in acked {
         tx.execute("INSERT INTO lane (lane, last_n) VALUES (?1, ?2)", (lane, n))?;
     }
     for op in all(tx)? {
-        if planted!(AckTakenForApplied) && op.n.is_some_and(|n| acked.get(&op.lane).is_some_and(|last| n <= *last)) {
+        if planted!(AckTakenForApplied)
+            && op.n.is_some_and(|n| acked.get(&op.lane).is_some_and(|last| n <= *last))
+        {
             remove(tx, op.pk)?;
             continue;
         }

@@ -65,7 +65,10 @@ fn main() -> ExitCode {
         tell(first.seed, &sim::shrink(first.seed, args.steps));
     }
     for found in &many.found {
-        println!("seed {}: {} after {} steps: {}", found.seed, found.violation.invariant, found.steps, found.violation.what);
+        println!(
+            "seed {}: {} after {} steps: {}",
+            found.seed, found.violation.invariant, found.steps, found.violation.what
+        );
     }
     let seconds = began.elapsed().as_secs_f64();
     println!("{:.0} s, {:.0} runs a second", seconds, many.seeds as f64 / seconds.max(0.001));
@@ -81,7 +84,9 @@ fn main() -> ExitCode {
 
 #[cfg(not(feature = "proof"))]
 fn mutants(_: u64) -> ExitCode {
-    println!("Bugs are planted in a build of their own: cargo run -p portal-tests --features proof --bin sim -- --mutants");
+    println!(
+        "Bugs are planted in a build of their own: cargo run -p portal-tests --features proof --bin sim -- --mutants"
+    );
     ExitCode::from(2)
 }
 
@@ -96,7 +101,13 @@ fn mutants(steps: u64) -> ExitCode {
     std::panic::set_hook(Box::new(|_| ()));
     let hunts = sim::hunt(Mutant::ALL, MOST, steps, |hunt| {
         let found = hunt.found.as_ref().map_or("NOT FOUND", |found| found.violation.invariant);
-        println!("{:<32} {:<10} {:>5} runs  {}", format!("{:?}", hunt.mutant), found, hunt.runs, hunt.mutant.sentence());
+        println!(
+            "{:<32} {:<10} {:>5} runs  {}",
+            format!("{:?}", hunt.mutant),
+            found,
+            hunt.runs,
+            hunt.mutant.sentence()
+        );
     });
     let caught = hunts.iter().filter(|hunt| hunt.found.is_some()).count();
     let worst = hunts.iter().map(|hunt| hunt.runs).max().unwrap_or(0);
@@ -108,7 +119,10 @@ fn tell(seed: u64, run: &Run) {
     run.story.iter().for_each(|line| println!("{line}"));
     match &run.violation {
         Some(violation) => {
-            println!("seed {seed} violates {} after {} steps: {}", violation.invariant, run.steps, violation.what);
+            println!(
+                "seed {seed} violates {} after {} steps: {}",
+                violation.invariant, run.steps, violation.what
+            );
         }
         None => println!("seed {seed}: {} steps, everything holds, trace {:016x}", run.steps, run.trace),
     }

@@ -34,9 +34,13 @@ impl Sim {
                 said = Some(format!("device {index}'s process dies now"));
             } else {
                 device.disk.die(commits, death);
-                said = Some(format!("device {index}'s process will die {death:?} its commit {commits} from here"));
+                said = Some(format!(
+                    "device {index}'s process will die {death:?} its commit {commits} from here"
+                ));
             }
-        } else if dice.chance(faults.full_disk) || device.disk.full.load(Ordering::Relaxed) && dice.chance(0.2) {
+        } else if dice.chance(faults.full_disk)
+            || device.disk.full.load(Ordering::Relaxed) && dice.chance(0.2)
+        {
             let full = !device.disk.full.fetch_xor(true, Ordering::Relaxed);
             said = Some(format!("device {index}'s disk is {}", if full { "full" } else { "free again" }));
         } else if dice.chance(faults.clock_jump) {
@@ -52,7 +56,8 @@ impl Sim {
             // An answer that nobody heard is lost with them; what was refused may be done later.
             let unanswered = self.books.iter_mut().flat_map(|book| &mut book.entries);
             unanswered.filter(|entry| !entry.in_base).for_each(|entry| entry.renumbered = true);
-            said = Some(format!("the practice is restored; counters forget five minutes: {}", back.is_some()));
+            said =
+                Some(format!("the practice is restored; counters forget five minutes: {}", back.is_some()));
         } else if dice.chance(faults.expire) {
             locked(&self.world).expire_cursors();
             said = Some("the practice forgets its tombstones".to_owned());
@@ -96,7 +101,9 @@ impl Sim {
             80 => portal.account().entered_background(),
             81 => portal.account().entered_foreground(),
             82..=84 => self.suspend(index, &portal),
-            85 => self.sign_out(index, &portal, if dice.chance(0.6) { Unsent::Keep } else { Unsent::Discard }),
+            85 => {
+                self.sign_out(index, &portal, if dice.chance(0.6) { Unsent::Keep } else { Unsent::Discard })
+            }
             86 => {
                 let person = self.owner_or_any(index, dice);
                 self.sign_in(index, person);
@@ -123,7 +130,12 @@ impl Sim {
     }
 
     /// Does what needs no network, and so is done when this returns.
-    fn now<T>(&mut self, index: usize, what: &str, verb: impl Future<Output = Result<T, PortalError>>) -> Option<Result<T, PortalError>> {
+    fn now<T>(
+        &mut self,
+        index: usize,
+        what: &str,
+        verb: impl Future<Output = Result<T, PortalError>>,
+    ) -> Option<Result<T, PortalError>> {
         let result = verb.now_or_never()?;
         let words = result.as_ref().map_or_else(ToString::to_string, |_| "ok".to_owned());
         self.say(|| format!("device {index} {what}: {words}"));
@@ -144,7 +156,8 @@ impl Sim {
     fn text(&mut self, index: usize, dice: &mut Dice) -> String {
         self.written += 1;
         let marker = self.book_of(index).and_then(|book| self.books.get(book)).map(|book| book.person);
-        let marker = marker.and_then(|person| self.people.get(person)).map_or("NOBODY", |person| person.marker);
+        let marker =
+            marker.and_then(|person| self.people.get(person)).map_or("NOBODY", |person| person.marker);
         let more = ["", " ", " Ünïcode ✓", " and some more words"];
         format!("{marker} says {}{}", self.written, dice.pick(&more).copied().unwrap_or_default())
     }
@@ -162,8 +175,12 @@ impl Sim {
         };
         if own.is_empty() || dice.chance(0.03) {
             let world = locked(&self.world);
-            let any: Vec<String> =
-                self.people.iter().flat_map(|p| world.threads_of(p.client)).map(|t| t.id.to_string()).collect();
+            let any: Vec<String> = self
+                .people
+                .iter()
+                .flat_map(|p| world.threads_of(p.client))
+                .map(|t| t.id.to_string())
+                .collect();
             return dice.pick(&any).cloned();
         }
         // Most of the time the newest few: queues get longer than one.
@@ -210,7 +227,8 @@ impl Sim {
         let drafts = self.book_of(index).and_then(|book| self.books.get(book));
         let drafts: Vec<String> = drafts.map(|b| b.drafts.keys().cloned().collect()).unwrap_or_default();
         let draft = drafts.into_iter().find(|key| key.starts_with("new:")).filter(|_| dice.chance(0.5));
-        let new = NewThread { recipient, subject: format!("{text}?"), text: text.clone(), draft: draft.clone() };
+        let new =
+            NewThread { recipient, subject: format!("{text}?"), text: text.clone(), draft: draft.clone() };
         let verb = portal.messages();
         let Some(result) = self.now(index, &format!("begins \"{text}\""), verb.start(new)) else { return };
         let owed = self.owed(index, &result);
@@ -227,7 +245,12 @@ impl Sim {
         if let Some(key) = dice.pick(&known).cloned().filter(|_| dice.chance(0.2)) {
             let verb = portal.messages();
             let result = self.now(index, "throws a draft away", verb.discard_draft(key.clone()));
-            return self.draft_is(index, Some(key), None, result.map(|result| result.map(|()| String::new())));
+            return self.draft_is(
+                index,
+                Some(key),
+                None,
+                result.map(|result| result.map(|()| String::new())),
+            );
         }
         let thread = self.thread(index, dice).filter(|_| dice.chance(0.6));
         let key = dice.pick(&known).cloned().filter(|key| thread.is_none() && key.starts_with("new:"));
@@ -239,7 +262,13 @@ impl Sim {
         self.draft_is(index, certain, Some(text), result);
     }
 
-    fn draft_is(&mut self, index: usize, key: Option<String>, text: Option<String>, result: Option<Result<String, PortalError>>) {
+    fn draft_is(
+        &mut self,
+        index: usize,
+        key: Option<String>,
+        text: Option<String>,
+        result: Option<Result<String, PortalError>>,
+    ) {
         let Some(result) = result else { return };
         let owed = self.owed(index, &result);
         let key = result.ok().filter(|key| !key.is_empty()).or(key);
@@ -259,7 +288,8 @@ impl Sim {
         let Some(Ok(())) = self.now(index, &what, verb.mark_read(thread.clone(), upto)) else { return };
         let view = verb.thread(thread.clone(), None, 100).now_or_never();
         let Some(Ok(view)) = view else { return };
-        let read = view.messages.iter().filter_map(|message| message.n).filter(|n| *n <= upto).max().unwrap_or(0);
+        let read =
+            view.messages.iter().filter_map(|message| message.n).filter(|n| *n <= upto).max().unwrap_or(0);
         if let Some(book) = self.book_of(index).and_then(|book| self.books.get_mut(book)) {
             let mark = book.marks.entry(thread).or_default();
             *mark = (*mark).max(read);
@@ -273,7 +303,9 @@ impl Sim {
         let refused = matches!(entry.state, OutboxState::Refused { .. });
         let Some(book) = self.book_of(index) else { return };
         let place = |sim: &Self| {
-            sim.books.get(book).and_then(|book| book.entries.iter().position(|known| known.text == entry.text))
+            sim.books
+                .get(book)
+                .and_then(|book| book.entries.iter().position(|known| known.text == entry.text))
         };
         match dice.below(3) {
             0 => {
@@ -287,7 +319,9 @@ impl Sim {
             1 => {
                 let text = self.text(index, dice);
                 let what = format!("{} as \"{text}\"", said("edits", &entry));
-                let Some(result) = self.now(index, &what, outbox.edit(entry.id.clone(), text.clone())) else { return };
+                let Some(result) = self.now(index, &what, outbox.edit(entry.id.clone(), text.clone())) else {
+                    return;
+                };
                 let owed = self.owed(index, &result);
                 if owed == Owed::Never {
                     return;
@@ -335,7 +369,9 @@ impl Sim {
     }
 
     pub(super) fn sync(&mut self, index: usize, portal: &Arc<Portal>, deadline: Option<u64>) {
-        self.say(|| format!("device {index} syncs{}", deadline.map_or(String::new(), |ms| format!(" for {ms} ms"))));
+        self.say(|| {
+            format!("device {index} syncs{}", deadline.map_or(String::new(), |ms| format!(" for {ms} ms")))
+        });
         let book = self.book_of(index);
         let account = book.and_then(|book| self.people.get(self.books.get(book)?.person)).map(|p| p.account);
         let world = locked(&self.world);
@@ -394,7 +430,9 @@ impl Sim {
         let (client, now) = (who.client, self.time.server());
         let revoked = locked(&self.world).revoke_access(client, now).is_ok();
         let back = dice.chance(0.7) && locked(&self.world).reactivate(client).is_ok();
-        self.say(|| format!("the practice revokes person {person}'s access: {revoked}; lets them in again: {back}"));
+        self.say(|| {
+            format!("the practice revokes person {person}'s access: {revoked}; lets them in again: {back}")
+        });
         self.books.iter_mut().filter(|book| book.person == person).for_each(|book| book.leaving = true);
     }
 

@@ -84,9 +84,14 @@ impl Device {
         self.seen_commits = 0;
         self.look_again = true;
         (self.suspended, self.at_the_door) = (false, false);
-        let entropy = self.seed.wrapping_mul(1_000).wrapping_add(u64::from(self.starts) * 10 + self.index as u64);
+        let entropy =
+            self.seed.wrapping_mul(1_000).wrapping_add(u64::from(self.starts) * 10 + self.index as u64);
         let ports = Ports {
-            transport: Arc::new(Line { process: self.process(), disk: self.disk.clone(), wire: wire.clone() }),
+            transport: Arc::new(Line {
+                process: self.process(),
+                disk: self.disk.clone(),
+                wire: wire.clone(),
+            }),
             clock: self.clock.clone(),
             entropy: Arc::new(SeededEntropy::new(entropy)),
             vault: Arc::<SimVault>::clone(&self.vault) as Arc<dyn KeyVault>,

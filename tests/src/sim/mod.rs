@@ -191,7 +191,10 @@ impl Sim {
             device.clock.ahead.store(self.plan.wall, std::sync::atomic::Ordering::Relaxed);
             self.say(|| format!("device {index} is new"));
             let started = device.start(&self.tasks, &self.wire);
-            started.map_err(|error| Violation { invariant: "I24", what: format!("it does not start: {error}") })?;
+            started.map_err(|error| Violation {
+                invariant: "I24",
+                what: format!("it does not start: {error}"),
+            })?;
             self.devices.push(device);
             let person = usize::from(index > 0 && dice.chance(0.5));
             self.sign_in(index, person);

@@ -10,7 +10,13 @@ use uuid::Uuid;
 /// What came of an act.
 pub(crate) enum Done {
     /// A sync that somebody asked for, with where the practice's feed stood then.
-    Synced { asked: u64, book: Option<usize>, epoch: Uuid, head: u64, result: Result<SyncReport, PortalError> },
+    Synced {
+        asked: u64,
+        book: Option<usize>,
+        epoch: Uuid,
+        head: u64,
+        result: Result<SyncReport, PortalError>,
+    },
     /// Signing in or out, locking, unlocking, wiping.
     Door { what: &'static str, person: Option<usize>, result: Result<(), PortalError> },
     /// A suspension.
@@ -79,7 +85,8 @@ impl Sim {
         let code = error.map_or(0, |error| error.reason().code().len() as u64);
         super::locked(&self.wire).note(code | 1 << 50);
         if let (true, false, Some(error)) = (bad, dead, error) {
-            self.violation = Some(Violation { invariant: "I26", what: format!("device {index} answers {error}") });
+            self.violation =
+                Some(Violation { invariant: "I26", what: format!("device {index} answers {error}") });
         }
     }
 

@@ -6,8 +6,8 @@ use super::time::START;
 use crate::practice::{ISSUER, setup};
 use chrono::{DateTime, TimeDelta, Utc};
 use portal_server_mock::world::{
-    Author, Banner, NewAppointment, NewClient, NewStaff, PastMessage, PastThread, Phone, Policy, PracticeRecord,
-    Route, RouteLabel, StaffRole,
+    Author, Banner, NewAppointment, NewClient, NewStaff, PastMessage, PastThread, Phone, Policy,
+    PracticeRecord, Route, RouteLabel, StaffRole,
 };
 use portal_server_mock::{Outcome, World, handle};
 use std::sync::LazyLock;
@@ -137,7 +137,13 @@ fn register(world: &mut World, link: &str, marker: &str, now: DateTime<Utc>) -> 
 /// The figures of the practice, with this longest message.
 pub(crate) fn policy(message_max_chars: u32) -> Policy {
     // The longest times that a phone obeys, so that a run is not only about locking.
-    Policy { idle_lock_s: 900, background_lock_s: 300, reply_hours: 48, message_max_chars, start_threads: true }
+    Policy {
+        idle_lock_s: 900,
+        background_lock_s: 300,
+        reply_hours: 48,
+        message_max_chars,
+        start_threads: true,
+    }
 }
 
 fn record() -> PracticeRecord {

@@ -15,10 +15,16 @@ impl Sim {
         self.end_trouble()?;
         self.come_to_rest(None)?;
         for place in 0..self.books.len() {
-            let Some(book) = self.books.get(place).filter(|book| !book.open && !book.closed) else { continue };
+            let Some(book) = self.books.get(place).filter(|book| !book.open && !book.closed) else {
+                continue;
+            };
             let (device, person) = (book.device, book.person);
             self.come_to_rest(Some((device, person)))?;
-            if self.book_of(device).and_then(|book| self.books.get(book)).is_none_or(|book| book.person != person) {
+            if self
+                .book_of(device)
+                .and_then(|book| self.books.get(book))
+                .is_none_or(|book| book.person != person)
+            {
                 let what = format!("records of person {person} on device {device} do not open");
                 return Err(Violation { invariant: "I24", what });
             }
@@ -33,7 +39,7 @@ impl Sim {
             self.come_back(index, person(index))?;
         }
         self.settle_down(self.time.now() + 3 * BACKOFF)?;
-        checks::manners::nothing_waits(self)
+        checks::manners::nothing_is_unsent(self)
             .map_err(|what| Violation { invariant: "I38", what: format!("by itself, {what}") })?;
         // What is new comes when somebody looks at the app: after everybody's writes, and after the
         // last wait that the practice asked for.
@@ -130,7 +136,11 @@ impl Sim {
             let arrival = locked(&self.wire).next_arrival();
             let next = [arrival, self.time.next_wake()].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= end) else { return Ok(()) };
-            if arrival == Some(next) { self.deliver() } else { self.time.pass_to(next) }
+            if arrival == Some(next) {
+                self.deliver()
+            } else {
+                self.time.pass_to(next)
+            }
             self.go_on()?;
             self.check(When::Step)?;
             if locked(&self.wire).is_idle() && !self.anything_waits() {
@@ -138,7 +148,10 @@ impl Sim {
             }
             if self.time.now() > touched + 60_000 {
                 touched = self.time.now();
-                self.devices.iter().filter_map(|device| device.portal.as_ref()).for_each(|p| p.account().touch());
+                self.devices
+                    .iter()
+                    .filter_map(|device| device.portal.as_ref())
+                    .for_each(|p| p.account().touch());
             }
         }
     }
@@ -148,7 +161,9 @@ impl Sim {
         let busy = self.devices.iter().any(|device| device.at_the_door);
         let waits = |book: usize| {
             let entries = self.outbox_of(book);
-            entries.iter().any(|entry| !matches!(entry.state, portal_core::outbox::OutboxState::Refused { .. }))
+            entries
+                .iter()
+                .any(|entry| !matches!(entry.state, portal_core::outbox::OutboxState::Refused { .. }))
         };
         busy || (0..self.books.len()).any(waits)
     }

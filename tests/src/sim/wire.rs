@@ -173,7 +173,11 @@ impl Wire {
     }
 
     fn latency(&mut self) -> u64 {
-        if self.dice.chance(self.faults.slow) { self.dice.magnitude(100, 40_000) } else { 1 + self.dice.below(60) }
+        if self.dice.chance(self.faults.slow) {
+            self.dice.magnitude(100, 40_000)
+        } else {
+            1 + self.dice.below(60)
+        }
     }
 
     fn leave(&mut self, process: Process, exchange: Exchange) -> oneshot::Receiver<Reply> {
@@ -184,7 +188,9 @@ impl Wire {
         self.number += 1;
         let call = self.number;
         self.note(call ^ ((what as u64) << 60));
-        self.tell(|| format!("#{call} {} {} leaves device {}", request.method(), request.uri().path(), process.0));
+        self.tell(|| {
+            format!("#{call} {} {} leaves device {}", request.method(), request.uri().path(), process.0)
+        });
         if self.offline.contains(&process.0) || self.dice.chance(self.faults.no_connection) {
             let _ = reply.send(Err(TransportError::NoConnection));
             return answer;
@@ -227,7 +233,8 @@ impl Wire {
         let (floor, rejected) = (told.floor, told.rejected);
         let alike = |other: What| (what == What::Refresh) == (other == What::Refresh) && other != What::Other;
         let open = self.open.values();
-        let beside = open.filter(|open| open.process == process && alike(open.what) && !open.reply.is_closed());
+        let beside =
+            open.filter(|open| open.process == process && alike(open.what) && !open.reply.is_closed());
         let beside = beside.count();
         let used_up = self.used_up.contains(&refresh_token(request));
         self.sent.push(Sent { process, what, at, floor, beside, rejected, early_lanes, used_up });
@@ -250,10 +257,14 @@ impl Wire {
     fn arrive(&mut self, call: u64, request: &Request<Vec<u8>>, copy: bool, world: &mut World) {
         let (now, what) = (self.time.now(), what(request));
         let strikes = what != What::Other || request.uri().path().starts_with("/v1/");
-        if strikes && !copy && let Some(response) = self.instead(what) {
+        if strikes
+            && !copy
+            && let Some(response) = self.instead(what)
+        {
             self.tell(|| format!("#{call} meets {}", response.status()));
             // Whoever answered in the practice's place meets every copy of it.
-            self.packets.retain(|_, packet| !matches!(packet, Packet::Request { call: of, .. } if *of == call));
+            self.packets
+                .retain(|_, packet| !matches!(packet, Packet::Request { call: of, .. } if *of == call));
             let due = now + self.latency();
             return self.put(due, Packet::Answer { call, reply: Ok(response) });
         }
@@ -264,7 +275,9 @@ impl Wire {
             Outcome::Closed => return,
         };
         self.note(u64::from(response.status().as_u16()) ^ (call << 16));
-        self.tell(|| format!("#{call}{} is answered {}", if copy { " (late copy)" } else { "" }, response.status()));
+        self.tell(|| {
+            format!("#{call}{} is answered {}", if copy { " (late copy)" } else { "" }, response.status())
+        });
         if copy {
             return;
         }
@@ -309,7 +322,8 @@ impl Wire {
         if what == What::Feed && response.status() == 200 {
             let pages = self.open.get(&call).map(|open| open.process);
             let pages = self.pages.entry(pages.unwrap_or_default()).or_default();
-            let earlier = self.dice.chance(faults.stale_page).then(|| self.dice.pick(pages).cloned()).flatten();
+            let earlier =
+                self.dice.chance(faults.stale_page).then(|| self.dice.pick(pages).cloned()).flatten();
             pages.push(response.clone());
             if let Some(earlier) = earlier {
                 self.tell(|| format!("#{call} is answered with an earlier page"));
@@ -358,7 +372,9 @@ impl Wire {
                 // One that broke off brought nothing.
                 let whole = serde_json::from_slice::<serde_json::Value>(reply.body());
                 told.rejected &= whole.is_err();
-                if let Some(access) = whole.ok().and_then(|tokens| tokens["access_token"].as_str().map(str::to_owned)) {
+                if let Some(access) =
+                    whole.ok().and_then(|tokens| tokens["access_token"].as_str().map(str::to_owned))
+                {
                     self.got_for.insert(access, open.shows.clone());
                 }
             }
@@ -366,7 +382,8 @@ impl Wire {
                 let body: serde_json::Value = serde_json::from_slice(reply.body()).unwrap_or_default();
                 for result in body["results"].as_array().into_iter().flatten() {
                     let wait = result["problem"]["retry_after_s"].as_u64();
-                    if let (Some("retry"), Some(lane)) = (result["status"].as_str(), result["lane"].as_str()) {
+                    if let (Some("retry"), Some(lane)) = (result["status"].as_str(), result["lane"].as_str())
+                    {
                         told.lanes.insert(lane.to_owned(), now + 1_000 * wait.unwrap_or(0));
                         if self.telling {
                             let (who, wait) = (open.process.0, wait.unwrap_or(0));

@@ -83,7 +83,10 @@ pub(super) fn nothing_lost(sim: &mut Sim) -> Result<(), String> {
             let refused = shown.iter().filter(|shown| shown.text == entry.text).count();
             if arrived == 0 && refused != 1 {
                 let device = book.device;
-                return Err(format!("\"{}\" of device {device} neither arrived nor shows: {refused}", entry.text));
+                return Err(format!(
+                    "\"{}\" of device {device} neither arrived nor shows: {refused}",
+                    entry.text
+                ));
             }
         }
     }
@@ -93,7 +96,9 @@ pub(super) fn nothing_lost(sim: &mut Sim) -> Result<(), String> {
 pub(super) fn records_stay(sim: &mut Sim) -> Result<(), String> {
     let moved = sim.books.iter().filter(|book| sim.look_at.contains(&book.device));
     let gone = moved.filter(|book| !book.closed).find(|book| !book.directory.join("portal.db").exists());
-    gone.map_or(Ok(()), |book| Err(format!("those of device {} are gone, and nobody wanted that", book.device)))
+    gone.map_or(Ok(()), |book| {
+        Err(format!("those of device {} are gone, and nobody wanted that", book.device))
+    })
 }
 
 pub(super) fn refused_means_not_done(sim: &mut Sim) -> Result<(), String> {
@@ -126,7 +131,9 @@ pub(super) fn counters_agree(sim: &mut Sim) -> Result<(), String> {
         for (lane, ours) in lanes {
             let theirs = world.lane_counter(account, install, &lane);
             if ours != theirs {
-                return Err(format!("device {device} counts {ours} in {lane}, the practice {theirs} for {install}"));
+                return Err(format!(
+                    "device {device} counts {ours} in {lane}, the practice {theirs} for {install}"
+                ));
             }
         }
     }

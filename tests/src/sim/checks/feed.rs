@@ -47,7 +47,8 @@ impl Sim {
     pub(super) fn read_bases(&mut self) {
         self.fresh.clear();
         for book in self.moved() {
-            let Some((device, directory)) = self.books.get(book).map(|b| (b.device, b.directory.clone())) else {
+            let Some((device, directory)) = self.books.get(book).map(|b| (b.device, b.directory.clone()))
+            else {
                 continue;
             };
             let raw = self.devices.get_mut(device).and_then(|device| device.raw(&directory));

@@ -1,8 +1,8 @@
 //! How a phone behaves towards the practice, and whether everything comes to rest.
 
 use crate::practice::locked;
-use crate::sim::{Sim, Violation};
 use crate::sim::wire::{Sent, What};
+use crate::sim::{Sim, Violation};
 use portal_core::Reason;
 use portal_core::outbox::OutboxState;
 use std::fs::{File, TryLockError};
@@ -14,9 +14,11 @@ fn sent(sim: &Sim) -> Vec<Sent> {
 
 pub(super) fn retry_after(sim: &mut Sim) -> Result<(), String> {
     match sent(sim).into_iter().find(|sent| sent.at < sent.floor) {
-        Some(sent) => {
-            Err(format!("device {} asked {} ms too early", sent.process.0, sent.floor.saturating_sub(sent.at)))
-        }
+        Some(sent) => Err(format!(
+            "device {} asked {} ms too early",
+            sent.process.0,
+            sent.floor.saturating_sub(sent.at)
+        )),
         None => Ok(()),
     }
 }
@@ -48,13 +50,23 @@ pub(super) fn one_refresh(sim: &mut Sim) -> Result<(), String> {
 /// Tokens are durable before they are used: a kill cannot bring an earlier one back.
 pub(super) fn durable_tokens(sim: &mut Sim) -> Result<(), String> {
     let used_up = sent(sim).into_iter().find(|sent| sent.what == What::Refresh && sent.used_up);
-    used_up.map_or(Ok(()), |sent| Err(format!("device {} shows a token whose successor was used", sent.process.0)))
+    used_up.map_or(Ok(()), |sent| {
+        Err(format!("device {} shows a token whose successor was used", sent.process.0))
+    })
 }
 
-pub(in crate::sim) fn nothing_waits(sim: &mut Sim) -> Result<(), String> {
+pub(super) fn nothing_waits(sim: &mut Sim) -> Result<(), String> {
+    nothing_is(sim, |state| !matches!(state, OutboxState::Refused { .. }))
+}
+
+/// What was written leaves without anybody asking; whether the feed has shown it yet is another matter.
+pub(in crate::sim) fn nothing_is_unsent(sim: &mut Sim) -> Result<(), String> {
+    nothing_is(sim, |state| matches!(state, OutboxState::Waiting | OutboxState::Sending))
+}
+
+fn nothing_is(sim: &Sim, so: impl Fn(&OutboxState) -> bool) -> Result<(), String> {
     for book in sim.open_books() {
-        let waits = sim.outbox_of(book).into_iter().find(|shown| !matches!(shown.state, OutboxState::Refused { .. }));
-        if let Some(waits) = waits {
+        if let Some(waits) = sim.outbox_of(book).into_iter().find(|shown| so(&shown.state)) {
             return Err(format!("\"{}\" still waits", waits.text));
         }
     }
@@ -97,7 +109,9 @@ impl Sim {
 
     /// I32: after a suspension no file is locked, neither ours nor SQLite's.
     pub(in crate::sim) fn check_suspended(&mut self, index: usize) -> Result<(), Violation> {
-        let Some(directory) = self.devices.get(index).and_then(|device| device.current()) else { return Ok(()) };
+        let Some(directory) = self.devices.get(index).and_then(|device| device.current()) else {
+            return Ok(());
+        };
         let ours = File::open(directory.join("sync.lock"));
         let ours = ours.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
         let sqlite = rusqlite::Connection::open(directory.join("portal.db"))

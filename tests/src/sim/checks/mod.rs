@@ -66,7 +66,11 @@ pub const CHECKS: &[Check] = &[
     step("I33b", "no refresh token comes back once its successor was used", manners::durable_tokens),
     rest("I40", "no screen is old that nobody told to read again", seen::no_screen_is_old),
     rest("I1", "whatever a verb promised has arrived, or is shown as refused", effects::nothing_lost),
-    rest("I4", "an op is shown as refused only if the practice did not do it", effects::refused_means_not_done),
+    rest(
+        "I4",
+        "an op is shown as refused only if the practice did not do it",
+        effects::refused_means_not_done,
+    ),
     rest("I6", "the counters of both sides agree, without a gap", effects::counters_agree),
     rest("I7", "the base is the practice's present state, byte for byte", feed::base_is_the_present),
     rest("I38", "nothing waits any more", manners::nothing_waits),

@@ -46,7 +46,8 @@ pub(super) fn shows_exactly_once(sim: &mut Sim) -> Result<(), String> {
             let view = portal.messages().thread(thread, None, 100).now_or_never();
             let shown: Vec<(String, bool)> = match view {
                 Some(Ok(view)) => {
-                    let in_base = |state: &MessageState, n: Option<u64>| *state == MessageState::Sent && n.is_some();
+                    let in_base =
+                        |state: &MessageState, n: Option<u64>| *state == MessageState::Sent && n.is_some();
                     view.messages.into_iter().map(|m| (m.text, in_base(&m.state, m.n))).collect()
                 }
                 // Its conversation is not there, or not any more: the outbox shows it.
@@ -65,7 +66,8 @@ pub(super) fn shows_exactly_once(sim: &mut Sim) -> Result<(), String> {
                 entry.into_iter().for_each(|entry| entry.in_base = done);
             }
             let book = sim.books.get(book);
-            let never = book.into_iter().flat_map(|book| &book.entries).filter(|entry| entry.owed == Owed::Never);
+            let never =
+                book.into_iter().flat_map(|book| &book.entries).filter(|entry| entry.owed == Owed::Never);
             for entry in never {
                 if shown.iter().any(|(shown, _)| *shown == entry.text) {
                     return Err(format!("\"{}\" shows although it was taken back", entry.text));
@@ -105,7 +107,9 @@ pub(super) fn read_stays_read(sim: &mut Sim) -> Result<(), String> {
         if locked(&sim.world).thread(id).is_none_or(|thread| thread.withdrawn) {
             continue;
         }
-        let Some(Ok(view)) = portal.messages().thread(thread.clone(), None, 100).now_or_never() else { continue };
+        let Some(Ok(view)) = portal.messages().thread(thread.clone(), None, 100).now_or_never() else {
+            continue;
+        };
         for message in view.messages.iter().filter(|message| message.n.is_some_and(|n| n <= *upto)) {
             if message.state == (MessageState::Received { read: false }) {
                 return Err(format!("a message below {upto} is unread again"));
@@ -119,8 +123,13 @@ pub(super) fn only_ones_own(sim: &mut Sim) -> Result<(), String> {
     for book in sim.moved() {
         let Some(portal) = sim.portal_of(book) else { continue };
         let person = sim.books.get(book).map_or(0, |book| book.person);
-        let others: Vec<&str> =
-            sim.people.iter().enumerate().filter(|(place, _)| *place != person).map(|(_, p)| p.marker).collect();
+        let others: Vec<&str> = sim
+            .people
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| *place != person)
+            .map(|(_, p)| p.marker)
+            .collect();
         let filter = portal_core::messages::ThreadFilter::All;
         let Some(Ok(list)) = portal.messages().threads(filter, 0, 100).now_or_never() else { continue };
         let texts = list.threads.iter().flat_map(|thread| [&thread.subject, &thread.last_text]);
