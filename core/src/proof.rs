@@ -162,6 +162,8 @@ mod switch {
         SpinAfterALock,
         /// A lock in the middle of a sync stops the background after the unlock.
         LockStopsTheBackground,
+        /// An unlock during the last breath of a sync is not heard by the background.
+        LockEndsTheBackground,
         /// What waited while locked waits on after the unlock.
         NothingGoesOnAfterUnlock,
         /// What waited while suspended waits on afterwards.

@@ -68,6 +68,19 @@ fn s2_the_connection_recipe_is_in_force() {
 }
 
 #[test]
+fn sqlite_is_built_as_decided() {
+    let store = open(&scratch(), key(7)).unwrap();
+    let options = store.read(|c| {
+        let mut statement = c.prepare("PRAGMA compile_options")?;
+        let options = statement.query_map([], |row| row.get::<_, String>(0))?;
+        Ok(options.collect::<Result<Vec<_>, _>>()?)
+    });
+    let options = options.now_or_never().unwrap().unwrap();
+    // The flags come together, from `.cargo/config.toml` (ADR 7); SQLite tells of this one.
+    assert!(options.contains(&"DEFAULT_MEMSTATUS=0".to_owned()), "{options:?}");
+}
+
+#[test]
 fn both_caches_together_are_64_mib() {
     let directory = scratch();
     let opener = Opener { path: directory.join(DATABASE), key: key(7) };

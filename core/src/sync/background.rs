@@ -2,7 +2,9 @@
 
 use super::Driver;
 use super::engine::{self, Step};
+use crate::error::{PortalError, Reason};
 use crate::ports::Clock;
+use crate::proof::planted;
 use crate::session::state::State;
 use futures_util::future::select;
 use std::pin::pin;
@@ -26,7 +28,15 @@ impl Driver {
     pub(super) async fn keep_trying(driver: Weak<Self>, clock: Arc<dyn Clock>) {
         let _alive = Alive(driver.clone());
         while let Some(driver) = driver.upgrade() {
-            let over = driver.run(None).await.is_err_and(|error| !engine::passes(&error));
+            let over = match driver.run(None).await {
+                Ok(_) => false,
+                // Closed in the middle: whether the files are open again by now is looked at below. Who
+                // opened them found this loop alive, and counts on it.
+                Err(PortalError::Storage { reason: Reason::Suspended } | PortalError::Locked { .. }) => {
+                    planted!(LockEndsTheBackground)
+                }
+                Err(error) => !engine::passes(&error),
+            };
             let mut wait = driver.retry_in(over).await;
             if wait.is_none() {
                 driver.running.store(false, Ordering::SeqCst);

@@ -1,4 +1,5 @@
 //! One phone: its hardware, and the process on it that may be killed at any time.
+#![allow(clippy::indexing_slicing, reason = "what a JSON value lacks is null")]
 
 use super::disk::{SimDisk, SimVault};
 use super::practice_side::{PASSWORD, Person};

@@ -77,7 +77,7 @@ pub fn many(
 /// wall clock eleven years ahead (I27).
 fn twice(seed: u64, steps: u64) -> Run {
     let mut first = run(Plan::new(seed, steps));
-    if seed % 100 == 0 && first.violation.is_none() {
+    if seed.is_multiple_of(100) && first.violation.is_none() {
         let mut again = Plan::new(seed, steps);
         let mut differs = |plan: Plan, invariant: &'static str| {
             let other = run(plan);

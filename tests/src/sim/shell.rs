@@ -1,5 +1,6 @@
 //! What a shell has on its screen: it reads a view again only when a `Change` tells it to. A change
 //! that never came shows as a screen that is old.
+#![allow(clippy::indexing_slicing, reason = "what a JSON value lacks is null")]
 
 use futures_util::FutureExt;
 use portal_core::Portal;

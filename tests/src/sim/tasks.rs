@@ -29,15 +29,18 @@ struct Task {
     work: BoxFuture<'static, ()>,
 }
 
+/// Work that has begun and was not polled yet.
+type Begun = Arc<Mutex<Vec<(Process, BoxFuture<'static, ()>)>>>;
+
 /// All of it.
 #[derive(Default)]
 pub(crate) struct Tasks {
     tasks: Vec<Task>,
-    begun: Arc<Mutex<Vec<(Process, BoxFuture<'static, ()>)>>>,
+    begun: Begun,
 }
 
 /// Hands a process's background work over.
-pub(crate) struct Spawner(Process, Arc<Mutex<Vec<(Process, BoxFuture<'static, ()>)>>>);
+pub(crate) struct Spawner(Process, Begun);
 
 impl Background for Spawner {
     fn begin(&self, work: BoxFuture<'static, ()>) {

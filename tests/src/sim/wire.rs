@@ -1,4 +1,5 @@
 //! The network: requests and answers on their way, in virtual time, with everything that befalls them.
+#![allow(clippy::indexing_slicing, reason = "what a JSON value lacks is null")]
 
 use super::dice::Dice;
 use super::disk::SimDisk;

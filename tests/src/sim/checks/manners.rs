@@ -4,6 +4,7 @@ use crate::practice::locked;
 use crate::sim::wire::{Sent, What};
 use crate::sim::{Sim, Violation};
 use portal_core::Reason;
+use portal_core::account::SessionState;
 use portal_core::outbox::OutboxState;
 use std::fs::{File, TryLockError};
 use uuid::Uuid;
@@ -56,16 +57,21 @@ pub(super) fn durable_tokens(sim: &mut Sim) -> Result<(), String> {
 }
 
 pub(super) fn nothing_waits(sim: &mut Sim) -> Result<(), String> {
-    nothing_is(sim, |state| !matches!(state, OutboxState::Refused { .. }))
+    nothing_is(sim, sim.open_books(), |state| !matches!(state, OutboxState::Refused { .. }))
 }
 
 /// What was written leaves without anybody asking; whether the feed has shown it yet is another matter.
 pub(in crate::sim) fn nothing_is_unsent(sim: &mut Sim) -> Result<(), String> {
-    nothing_is(sim, |state| matches!(state, OutboxState::Waiting | OutboxState::Sending))
+    let unsent = |state: &OutboxState| matches!(state, OutboxState::Waiting | OutboxState::Sending);
+    let active = |book: &usize| {
+        let portal = sim.portal_of(*book);
+        portal.is_some_and(|portal| portal.account().session().state == SessionState::Active)
+    };
+    nothing_is(sim, sim.open_books().into_iter().filter(active).collect(), unsent)
 }
 
-fn nothing_is(sim: &Sim, so: impl Fn(&OutboxState) -> bool) -> Result<(), String> {
-    for book in sim.open_books() {
+fn nothing_is(sim: &Sim, books: Vec<usize>, so: impl Fn(&OutboxState) -> bool) -> Result<(), String> {
+    for book in books {
         if let Some(waits) = sim.outbox_of(book).into_iter().find(|shown| so(&shown.state)) {
             return Err(format!("\"{}\" still waits", waits.text));
         }
