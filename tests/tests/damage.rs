@@ -195,6 +195,7 @@ fn s7_a_log_cut_anywhere_loses_only_its_end() {
 fn a_file_of_a_newer_version_is_left_as_it_is() {
     let used = Used::new(10);
     let (scratch, user) = used.copy();
+    let ours: u32 = used.raw(&user).query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     used.raw(&user).pragma_update(None, "user_version", 999).unwrap();
     let before = std::fs::read(user.join("portal.db")).unwrap();
     let portal = used.open(scratch.path()).unwrap();
@@ -203,7 +204,7 @@ fn a_file_of_a_newer_version_is_left_as_it_is() {
     assert_eq!(portal.account().session().state, SessionState::Locked);
     assert_eq!(std::fs::read(user.join("portal.db")).unwrap(), before);
     // An update of the app finds everything.
-    used.raw(&user).pragma_update(None, "user_version", 1).unwrap();
+    used.raw(&user).pragma_update(None, "user_version", ours).unwrap();
     now(portal.account().unlock()).unwrap();
     assert_eq!(lab::seen(&portal).unwrap(), used.truth);
 }

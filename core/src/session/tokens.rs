@@ -91,15 +91,16 @@ impl Session {
             return Err(self.store().err().map_or(Failure::Unauthorized, Failure::Local));
         }
         let mut token = self.user_of(who)?.access;
-        // Two: the first refresh may only bring a token that another flight left, and that is old too.
-        let mut refreshes = 2;
+        let mut refreshed = false;
         let answer = loop {
             let (method, url, json) = (method.clone(), url.clone(), json.clone());
             match api::send(&self.ports, Call { method, url, token: Some(&token), json }).await {
-                Err(Failure::Unauthorized) if refreshes > 0 => token = self.refresh(who, &token).await?,
+                // What another flight left may be old, too: only a token that came just now counts.
+                Err(Failure::Unauthorized) if !refreshed => {
+                    (token, refreshed) = self.refresh(who, &token).await?;
+                }
                 answer => break answer,
             }
-            refreshes -= 1;
         };
         match answer {
             Err(Failure::Revoked) => self.revoked(who),
@@ -123,8 +124,12 @@ impl Session {
         })
     }
 
-    /// A token newer than `stale`: another flight's, or a new one.
-    async fn refresh(&self, who: &Arc<Store>, stale: &Secret<String>) -> Result<Secret<String>, Failure> {
+    /// A token newer than `stale`, and whether it came just now: it may be another flight's.
+    async fn refresh(
+        &self,
+        who: &Arc<Store>,
+        stale: &Secret<String>,
+    ) -> Result<(Secret<String>, bool), Failure> {
         let _flight = self.flight.lock().await;
         let account = self.user_of(who)?.account;
         self.save_unsaved(who, &account.directory).await.map_err(Failure::Local)?;
@@ -132,7 +137,7 @@ impl Session {
         if row.access.expose() != stale.expose() {
             // Somebody (another task or process) was faster.
             self.adopt(who, &row.access);
-            return Ok(row.access);
+            return Ok((row.access, false));
         }
         if row.ended.is_some() {
             return Err(Failure::Unauthorized);
@@ -152,7 +157,7 @@ impl Session {
                 // Durable before use: a kill between must not strand the client.
                 if planted!(TokenUsedBeforeDurable) {
                     self.adopt(who, &rotated.tokens.access);
-                    return Ok(rotated.tokens.access);
+                    return Ok((rotated.tokens.access, true));
                 }
                 let saved = who.write(move |tx| {
                     rotate(tx, &rotated.used, &rotated.tokens)?;
@@ -170,7 +175,7 @@ impl Session {
                 self.adopt(who, &row.access);
                 point!("tokens.adopted");
                 log::event(log::Event::SessionRefreshed, None, 0u64);
-                Ok(row.access)
+                Ok((row.access, true))
             }
             Err(Failure::Unauthorized) => {
                 self.ended(who).await.map_err(Failure::Local)?;
