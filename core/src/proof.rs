@@ -140,8 +140,6 @@ mod switch {
         SentDraftStays,
         /// The base moves and no screen is told.
         ChangesNotTold,
-        /// The outbox moves and no screen is told.
-        OutboxNotTold,
         /// The badge moves and the first screen is not told.
         BadgeNotTold,
         /// A sync that is asked for during another one is forgotten.
@@ -158,8 +156,6 @@ mod switch {
         BackoffInSecondsTakenForMinutes,
         /// When to try again is judged by the clock on the wall.
         WallClockRules,
-        /// A lock while somebody waits for a sync makes the background go round in circles.
-        SpinAfterALock,
         /// A lock in the middle of a sync stops the background after the unlock.
         LockStopsTheBackground,
         /// An unlock during the last breath of a sync is not heard by the background.
@@ -172,8 +168,6 @@ mod switch {
         SuspendedWithALock,
         /// Whoever signs in gets the records of the one before.
         RecordsOfWhoeverWasHere,
-        /// A late refresh overwrites the tokens of a newer sign-in.
-        RefreshOverwritesASignIn,
         /// A rotated token is used before it is durable.
         TokenUsedBeforeDurable,
     }

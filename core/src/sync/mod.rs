@@ -177,9 +177,7 @@ impl Driver {
             Ok(store) => store,
             Err(error) => {
                 // Whoever asked is answered by this: the background must not try for ever.
-                if !planted!(SpinAfterALock) {
-                    self.engine().run();
-                }
+                self.engine().run();
                 return Err(error);
             }
         };
