@@ -49,7 +49,7 @@ mod switch {
 
     macro_rules! mutants {
         ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-            /// Bugs to plant, each one that some product really had.
+            /// Bugs to plant.
             #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
             pub enum Mutant {
                 $($(#[doc = $doc])+ $name,)+

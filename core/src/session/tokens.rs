@@ -65,14 +65,13 @@ pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens, install: Option<&str>)
 }
 
 /// Rotated tokens take the place of those that they were got for. Whoever signed in meanwhile has
-/// others, of another install: those stay. Whether they were taken.
-fn rotate(tx: &Transaction<'_>, used: &Secret<String>, tokens: &Tokens) -> Result<bool, PortalError> {
+/// others, of another install: those stay.
+fn rotate(tx: &Transaction<'_>, used: &Secret<String>, tokens: &Tokens) -> Result<(), PortalError> {
     let present = load(tx)?;
     if present.as_ref().is_some_and(|row| row.refresh.expose() != used.expose()) {
-        return Ok(false);
+        return Ok(());
     }
-    save(tx, tokens, present.and_then(|row| row.install).as_deref())?;
-    Ok(true)
+    save(tx, tokens, present.and_then(|row| row.install).as_deref())
 }
 
 impl Session {
@@ -197,7 +196,7 @@ impl Session {
         if saved.is_err() {
             *self.unsaved.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         }
-        saved.map(drop)
+        saved
     }
 
     fn adopt(&self, who: &Arc<Store>, access: &Secret<String>) {

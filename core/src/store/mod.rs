@@ -22,7 +22,7 @@ use futures_util::future::BoxFuture;
 use owner::Owner;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Called when a read or write finds the file damaged.
 pub(crate) type OnDamage = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
@@ -35,7 +35,7 @@ pub(crate) struct Store {
     on_damage: OnceLock<OnDamage>,
     /// `None` once closed for good.
     key: Mutex<Option<DatabaseKey>>,
-    files: Files,
+    files: Arc<Files>,
     /// Dropped last: who closes the file last also empties its log.
     writer: Owner,
 }
@@ -61,7 +61,7 @@ impl Store {
             Mode::Inline | Mode::Stepped(_) => None,
             Mode::Threads => Some(Owner::start(mode, "portal-read", move || opener.reader()).await?),
         };
-        let (files, key) = (files.clone(), Mutex::new(Some(key)));
+        let (files, key) = (Arc::new(files.clone()), Mutex::new(Some(key)));
         Ok(Self { reader, on_damage: OnceLock::new(), key, files, writer })
     }
 

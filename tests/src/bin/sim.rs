@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 /// Runs the core as shipped through random disasters: one to three phones, two clients and the staff of
-/// a practice, on a virtual clock and network, with every fault of docs/PROTOCOL.md's world. What must
+/// a practice, on a virtual clock and network, with every fault of tests/src/sim/faults.rs. What must
 /// hold is checked after every step. A run is one number and can be replayed from it.
 #[derive(Parser)]
 #[command(after_help = "Examples:

@@ -245,10 +245,13 @@ impl Sim {
     /// The next packet arrives.
     fn deliver(&mut self) {
         locked(&self.wire).deliver(&mut locked(&self.world));
+        self.tell_events();
+    }
+
+    /// What the network did goes into the story.
+    fn tell_events(&mut self) {
         let events = std::mem::take(&mut locked(&self.wire).events);
-        for event in events {
-            self.say(|| event);
-        }
+        events.into_iter().for_each(|event| self.say(|| event));
     }
 
     /// Lets everybody go on as far as they can without time and network.
@@ -270,10 +273,7 @@ impl Sim {
                 self.ended(process, done)?;
             }
         }
-        let events = std::mem::take(&mut locked(&self.wire).events);
-        for event in events {
-            self.say(|| event);
-        }
+        self.tell_events();
         self.violation.take().map_or(Ok(()), Err)
     }
 
