@@ -116,7 +116,19 @@ fn s2_after_a_lock_no_message_no_key_and_no_token_is_in_memory() {
     settle(&phone, &canaries, &OF_THE_CONNECTION, 20);
     settle(&phone, &canaries, &[], 240);
 
-    // Unlocked it all comes back, and a second lock takes it again.
+    // Whichever threads derive the keys, they keep nothing of them on their stacks.
+    let keys: BTreeMap<_, _> = canaries
+        .iter()
+        .filter(|(label, _)| label.ends_with("key"))
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    for _ in 0..12 {
+        phone.ask(&["unlock"]).unwrap();
+        phone.ask(&["lock"]).unwrap();
+        settle(&phone, &keys, &[], 12);
+    }
+
+    // Unlocked it all comes back, and another lock takes it again.
     phone.ask(&["unlock"]).unwrap();
     phone.ask(&["read"]).unwrap();
     assert!(scan(&phone, &canaries).keys().filter(|label| phi.contains_key(*label)).count() >= 20);
