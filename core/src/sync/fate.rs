@@ -82,7 +82,8 @@ pub(crate) enum Alone {
     Cut,
     /// Certain: it goes to the client, and its number back.
     Refused,
-    /// Its number is another op's: our counter is not the server's, so a refill learns it.
+    /// Its number is another op's, or its key has another number: our counter is not the server's, so a
+    /// refill learns it. Running it again is harmless, since the server knows its id (M1).
     Renumber,
     /// An earlier copy of it may have been executed: it keeps its number and its lane waits.
     Unknown,
@@ -92,8 +93,8 @@ pub(crate) enum Alone {
 pub(crate) fn alone(ops: usize, fresh: bool, reason: &Reason) -> Alone {
     match (ops, fresh) {
         (2.., _) => Alone::Cut,
+        (_, _) if reason.code() == "key_reused" => Alone::Renumber,
         (_, false) => Alone::Unknown,
-        (_, true) if reason.code() == "key_reused" => Alone::Renumber,
         (_, true) => Alone::Refused,
     }
 }
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(alone(1, false, &other), Alone::Unknown);
         let reused = Reason::from_code("key_reused");
         assert_eq!(alone(1, true, &reused), Alone::Renumber);
-        assert_eq!(alone(1, false, &reused), Alone::Unknown);
+        assert_eq!(alone(1, false, &reused), Alone::Renumber);
     }
 
     #[test]

@@ -328,10 +328,14 @@ fn refuse(tx: &Transaction<'_>, pk: i64, reason: &Reason, field: Option<&str>) -
     Ok(())
 }
 
-/// The server knows this op's key with another number, or its number with another key: under a key of
-/// its own it can be sent again, since its id keeps it from being done twice (M1).
+/// The server knows this op's key with another number, or its number with another key: under a key and
+/// a number of its own it can be sent again, since its id keeps it from being done twice (M1). One of
+/// which an earlier copy left stays on its way.
 pub(crate) fn rekey(tx: &Transaction<'_>, op: &OpRow, key: Id) -> Result<(), PortalError> {
-    tx.execute("UPDATE outbox SET key = ?2 WHERE pk = ?1 AND state = 0", (op.pk, key.as_bytes()))?;
+    tx.execute(
+        "UPDATE outbox SET key = ?2, n = NULL WHERE pk = ?1 AND state < 2 AND key = ?3",
+        (op.pk, key.as_bytes(), op.key.as_bytes()),
+    )?;
     Ok(())
 }
 
