@@ -5,7 +5,7 @@ use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::sync::feed::{Kind, Record, Unfit};
 use crate::values::{Id, Millis, Phi, parse_rfc3339};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, params};
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -76,26 +76,26 @@ fn put_message(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
         serde_json::from_str(record.body).map_err(|_| Unfit::Record("fields"))?;
     let n: i64 = message.n.parse().ok().filter(|n| *n > 0).ok_or(Unfit::Record("n"))?;
     let sent_at = parse_rfc3339(&message.sent_at).ok_or(Unfit::Record("sent_at"))?;
-    let pk: Option<i64> = tx
+    let (thread, mine) = (message.thread.as_bytes(), message.author.kind == "client");
+    let row = params![record.id.as_bytes(), record.seq, record.ver, record.body, thread, n, mine, sent_at.0];
+    // Nearly every message is new: the common case is a plain insert, which tells by its count.
+    let inserted = tx
         .prepare_cached(
             "INSERT INTO message (id, seq, ver, body, thread, n, mine, sent_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, ver = excluded.ver, body = excluded.body,
-             thread = excluded.thread, n = excluded.n, mine = excluded.mine, sent_at = excluded.sent_at
-             WHERE excluded.seq > seq RETURNING pk",
+             ON CONFLICT (id) DO NOTHING",
         )?
-        .query_row(
-            params![
-                record.id.as_bytes(),
-                record.seq,
-                record.ver,
-                record.body,
-                message.thread.as_bytes(),
-                n,
-                message.author.kind == "client",
-                sent_at.0
-            ],
-            |row| row.get(0),
-        )
+        .execute(row)?;
+    if inserted > 0 {
+        tx.prepare_cached("INSERT INTO message_words (rowid, words) VALUES (?1, ?2)")?
+            .execute((tx.last_insert_rowid(), words::indexed(&message.body)))?;
+        return Ok(());
+    }
+    let pk: Option<i64> = tx
+        .prepare_cached(
+            "UPDATE message SET seq = ?2, ver = ?3, body = ?4, thread = ?5, n = ?6, mine = ?7, sent_at = ?8
+             WHERE id = ?1 AND seq < ?2 RETURNING pk",
+        )?
+        .query_row(row, |row| row.get(0))
         .optional()?;
     if let Some(pk) = pk {
         tx.prepare_cached("INSERT OR REPLACE INTO message_words (rowid, words) VALUES (?1, ?2)")?
@@ -141,27 +141,22 @@ fn damaged() -> PortalError {
 
 /// Every conversation, in no order.
 pub(super) fn threads(c: &Connection) -> Result<Vec<ThreadRow>, PortalError> {
-    thread_rows(c, "")
+    thread_rows(c, "", [])
 }
 
 /// One conversation.
 pub(super) fn thread(c: &Connection, id: Id) -> Result<Option<ThreadRow>, PortalError> {
-    // The id is a parsed UUID: hexadecimal digits only.
-    let condition = format!(
-        "WHERE t.id = x'{}'",
-        id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    );
-    Ok(thread_rows(c, &condition)?.pop())
+    Ok(thread_rows(c, "WHERE t.id = ?1", [id.as_bytes()])?.pop())
 }
 
-fn thread_rows(c: &Connection, condition: &str) -> Result<Vec<ThreadRow>, PortalError> {
-    let mut statement = c.prepare(&format!(
+fn thread_rows(c: &Connection, condition: &str, values: impl Params) -> Result<Vec<ThreadRow>, PortalError> {
+    let mut statement = c.prepare_cached(&format!(
         "SELECT t.id, t.body, t.created_at, coalesce(r.upto, 0),
            (SELECT count(*) FROM message m WHERE m.thread = t.id AND m.n > coalesce(r.upto, 0) AND m.mine = 0),
            (SELECT m.pk FROM message m WHERE m.thread = t.id ORDER BY m.n DESC LIMIT 1)
          FROM thread t LEFT JOIN read_mark r ON r.id = t.id {condition}"
     ))?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(values)?;
     let mut threads = Vec::new();
     while let Some(row) = rows.next()? {
         let body: String = row.get(1)?;

@@ -1,11 +1,16 @@
 //! Words for full-text search: the same function over what is indexed and what is asked.
 
+use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 /// Compatibility-normalised text in which every character of a script without spaces stands alone,
 /// so that FTS5's tokenizer finds it. Case and accents are folded by the tokenizer.
-pub(super) fn indexed(text: &str) -> String {
+pub(super) fn indexed(text: &str) -> Cow<'_, str> {
+    // Plain ASCII, which most letters are, is normal already.
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_control()) {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.nfkc().filter(|c| !is_silent(*c)) {
         if c.is_control() {
@@ -19,7 +24,7 @@ pub(super) fn indexed(text: &str) -> String {
             out.push(c);
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 /// An FTS5 query that asks for every term as a prefix phrase; `None` when no term has a letter or

@@ -6,8 +6,11 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// Every migration, in order; number `n` brings the file to `user_version` `n`. A released one is
 /// never edited: `tests/` upgrades a frozen file of every released version.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/001_initial.sql"), include_str!("migrations/002_install_of_tokens.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001_initial.sql"),
+    include_str!("migrations/002_install_of_tokens.sql"),
+    include_str!("migrations/003_staged_pages.sql"),
+];
 
 /// Brings the file to this version.
 ///
@@ -29,4 +32,43 @@ pub(crate) fn run(connection: &mut Connection) -> Result<(), PortalError> {
         point!("migrate.committed");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_pull_that_an_older_version_began_begins_again() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..2] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection
+            .execute_batch(
+                "PRAGMA user_version = 2;
+                 UPDATE feed SET cursor = 'kept', checkpoint = 7, pull_epoch = 'e', pull_next = 'lost', pull_checkpoint = 9;
+                 INSERT INTO staged (seq, entity, id, ver, body) VALUES (8, 'thread', 'x', 1, '{}');
+                 INSERT INTO staged_ack VALUES ('messages', 3);",
+            )
+            .unwrap();
+        run(&mut connection).unwrap();
+        let place: (String, i64, Option<String>, Option<String>, Option<i64>) = connection
+            .query_row(
+                "SELECT cursor, checkpoint, pull_epoch, pull_next, pull_checkpoint FROM feed",
+                [],
+                |row| row.try_into(),
+            )
+            .unwrap();
+        assert_eq!(place, ("kept".to_owned(), 7, None, None, None));
+        let left: i64 = connection
+            .query_row(
+                "SELECT (SELECT count(*) FROM staged) + (SELECT count(*) FROM staged_ack)",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(left, 0);
+    }
 }

@@ -209,8 +209,7 @@ fn after_a_damaged_page_a_write_elsewhere_says_damaged_too() {
     let directory = scratch();
     let store = open(&directory, key(7)).unwrap();
     let root = store.write(|tx| {
-        let fill =
-            "INSERT INTO staged (seq, entity, id, ver, body) VALUES (1, 'x', 'x', 1, hex(zeroblob(9000)))";
+        let fill = "INSERT INTO staged (changes) VALUES (hex(zeroblob(9000)))";
         (0..20).try_for_each(|_| tx.execute(fill, []).map(drop))?;
         let root = "SELECT rootpage FROM sqlite_master WHERE name = 'staged'";
         Ok(tx.query_row(root, [], |row| row.get::<_, u32>(0))?)

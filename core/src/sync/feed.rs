@@ -188,49 +188,64 @@ pub(crate) fn take(
         outbox::pull_began(tx, page.checkpoint.0)?;
     }
     let mut taken = Taken { received: page.changes.len() as u64, ..Taken::default() };
-    let mut highest = 0;
-    let whole_pull = (begun.is_none() && !page.has_more) || planted!(PagesPublishedOneByOne);
-    if place.refill && begun.is_none() {
-        // Everything comes again; what is bad on any page of it is counted anew.
-        tx.execute("DELETE FROM quarantined", [])?;
-    }
-    let heal = quarantined(tx)? > 0;
-    let mut sink = Sink { tx, kinds, heal, taken: &mut taken };
-    if whole_pull {
-        if place.refill {
-            sink.mark_all()?;
-        }
-        for raw in &page.changes {
-            highest = highest.max(sink.apply_raw(raw.get())?);
-        }
+    if page.has_more && !planted!(PagesPublishedOneByOne) {
+        stage(tx, page)?;
     } else {
-        for raw in &page.changes {
-            highest = highest.max(sink.stage(raw.get())?);
+        if place.refill {
+            // Everything comes again; what is bad on any page of it is counted anew.
+            tx.execute("DELETE FROM quarantined", [])?;
+            mark_all(tx, kinds)?;
         }
-        for (lane, n) in &page.acked {
-            tx.execute("INSERT OR REPLACE INTO staged_ack VALUES (?1, ?2)", (lane, n.0))?;
-        }
-        tx.execute(
-            "UPDATE feed SET pull_epoch = ?1, pull_next = ?2, pull_checkpoint = ?3",
-            (&page.epoch, &page.next, page.checkpoint.0),
-        )?;
-        point!("feed.staged");
-        if planted!(CursorBeforeRows) {
-            tx.execute("UPDATE feed SET cursor = ?1, checkpoint = ?2", (&page.next, page.checkpoint.0))?;
-        }
-        if !page.has_more {
-            if place.refill {
-                sink.mark_all()?;
-            }
-            sink.publish_staged()?;
-        }
+        let heal = quarantined(tx)? > 0;
+        let mut sink = Sink { tx, kinds, heal, taken: &mut taken };
+        sink.publish_staged()?;
+        page.changes.iter().try_for_each(|raw| sink.apply_raw(raw.get()))?;
     }
+    // In order of their sequences: the last one that can be read is the highest.
+    let highest = page.changes.iter().rev().find_map(|raw| sequence(raw.get())).unwrap_or(0);
     taken.progress = (highest.unsigned_abs(), page.checkpoint.0.unsigned_abs());
     if !page.has_more {
         point!("feed.applied");
         finish(tx, kinds, &place, page, as_of, new_key, &mut taken)?;
     }
     Ok(taken)
+}
+
+/// Keeps a page until the last one of its pull publishes it: as one row, since its changes are read
+/// once and in order.
+fn stage(tx: &Transaction<'_>, page: &Page<'_>) -> Result<(), PortalError> {
+    let mut changes = String::with_capacity(page.changes.iter().map(|raw| raw.get().len() + 1).sum());
+    for raw in &page.changes {
+        if !changes.is_empty() {
+            changes.push(SEPARATOR);
+        }
+        changes.push_str(raw.get());
+    }
+    tx.prepare_cached("INSERT INTO staged (changes) VALUES (?1)")?.execute([changes])?;
+    for (lane, n) in &page.acked {
+        tx.execute("INSERT OR REPLACE INTO staged_ack VALUES (?1, ?2)", (lane, n.0))?;
+    }
+    tx.execute(
+        "UPDATE feed SET pull_epoch = ?1, pull_next = ?2, pull_checkpoint = ?3",
+        (&page.epoch, &page.next, page.checkpoint.0),
+    )?;
+    point!("feed.staged");
+    if planted!(CursorBeforeRows) {
+        tx.execute("UPDATE feed SET cursor = ?1, checkpoint = ?2", (&page.next, page.checkpoint.0))?;
+    }
+    Ok(())
+}
+
+/// Between two changes of a staged page (RFC 7464): JSON has it nowhere.
+const SEPARATOR: char = '\u{1e}';
+
+/// A refill takes rows of any sequence and afterwards sweeps what it did not bring.
+fn mark_all(tx: &Transaction<'_>, kinds: &[&Kind]) -> Result<(), PortalError> {
+    for kind in kinds {
+        tx.execute(&format!("UPDATE {} SET seq = -1", kind.table), [])?;
+    }
+    tx.execute("UPDATE parked SET seq = -1", [])?;
+    Ok(())
 }
 
 /// The last page: cursor, acks and sweeping, in the transaction of the rows.
@@ -318,53 +333,29 @@ struct Sink<'a, 'tx> {
 }
 
 impl Sink<'_, '_> {
-    /// A refill takes rows of any sequence and afterwards sweeps what it did not bring.
-    fn mark_all(&self) -> Result<(), PortalError> {
-        for kind in self.kinds {
-            self.tx.execute(&format!("UPDATE {} SET seq = -1", kind.table), [])?;
-        }
-        self.tx.execute("UPDATE parked SET seq = -1", [])?;
-        Ok(())
-    }
-
-    fn stage(&mut self, raw: &str) -> Result<i64, PortalError> {
-        let Ok(change) = serde_json::from_str::<WireChange<'_>>(raw) else {
-            self.quarantine("", &digest_of(raw), 0, "change", raw)?;
-            return Ok(0);
-        };
-        let Some(body) = body(&change) else {
-            self.quarantine(&change.entity, &change.id, change.seq.0, "data", raw)?;
-            return Ok(change.seq.0);
-        };
-        self.tx
-            .prepare_cached("INSERT INTO staged (seq, entity, id, ver, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute((change.seq.0, &change.entity, &change.id, change.ver.0, body))?;
-        Ok(change.seq.0)
-    }
-
-    fn apply_raw(&mut self, raw: &str) -> Result<i64, PortalError> {
-        let Ok(change) = serde_json::from_str::<WireChange<'_>>(raw) else {
-            self.quarantine("", &digest_of(raw), 0, "change", raw)?;
-            return Ok(0);
-        };
-        match body(&change) {
-            Some(body) => self.apply(&change.entity, &change.id, change.seq.0, change.ver.0, body)?,
-            None => self.quarantine(&change.entity, &change.id, change.seq.0, "data", raw)?,
-        }
-        Ok(change.seq.0)
-    }
-
+    /// Each page leaves as soon as it is applied, so that the rows take the room that it had.
     fn publish_staged(&mut self) -> Result<(), PortalError> {
         let tx = self.tx;
-        let mut statement = tx.prepare("SELECT seq, entity, id, ver, body FROM staged ORDER BY pk")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (entity, id) = (row.get_ref(1)?.as_str(), row.get_ref(2)?.as_str());
-            let damaged = |_| PortalError::storage(Reason::Damaged);
-            let body = row.get_ref(4)?.as_str_or_null().map_err(damaged)?;
-            self.apply(entity.map_err(damaged)?, id.map_err(damaged)?, row.get(0)?, row.get(3)?, body)?;
+        let mut next = tx.prepare("SELECT pk, changes FROM staged ORDER BY pk LIMIT 1")?;
+        let mut gone = tx.prepare("DELETE FROM staged WHERE pk = ?1")?;
+        let mut page = || next.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional();
+        while let Some((pk, changes)) = page()? {
+            let (pk, changes): (i64, String) = (pk, changes);
+            gone.execute([pk])?;
+            // A page without changes has no text.
+            changes.split(SEPARATOR).filter(|raw| !raw.is_empty()).try_for_each(|raw| self.apply_raw(raw))?;
         }
         Ok(())
+    }
+
+    fn apply_raw(&mut self, raw: &str) -> Result<(), PortalError> {
+        let Ok(change) = serde_json::from_str::<WireChange<'_>>(raw) else {
+            return self.quarantine("", &digest_of(raw), 0, "change", raw);
+        };
+        match body(&change) {
+            Some(body) => self.apply(&change.entity, &change.id, change.seq.0, change.ver.0, body),
+            None => self.quarantine(&change.entity, &change.id, change.seq.0, "data", raw),
+        }
     }
 
     /// One change into the base. `body` is `None` for a tombstone.
@@ -465,6 +456,10 @@ impl Sink<'_, '_> {
         log::event(Event::RecordQuarantined, None, seq.unsigned_abs());
         Ok(())
     }
+}
+
+fn sequence(raw: &str) -> Option<i64> {
+    serde_json::from_str::<WireChange<'_>>(raw).ok().map(|change| change.seq.0)
 }
 
 /// The name of what has none, so that each one counts.

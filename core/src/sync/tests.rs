@@ -220,6 +220,7 @@ fn put_thing(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
 fn file() -> Connection {
     let c = Connection::open_in_memory().unwrap();
     c.execute_batch(include_str!("../store/migrations/001_initial.sql")).unwrap();
+    c.execute_batch(include_str!("../store/migrations/003_staged_pages.sql")).unwrap();
     c
 }
 
