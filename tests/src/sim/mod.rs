@@ -110,6 +110,9 @@ pub struct Sim {
     bases: BTreeMap<usize, checks::Base>,
     /// Devices at which the checks look in this step.
     look_at: Vec<usize>,
+    /// Books that show something else than the last time, and what each showed then, as a number.
+    shows: Vec<usize>,
+    looked_at: BTreeMap<usize, u64>,
     violation: Option<Violation>,
     story: Vec<String>,
 }
@@ -172,6 +175,8 @@ impl Sim {
             fresh: BTreeMap::new(),
             bases: BTreeMap::new(),
             look_at: Vec::new(),
+            shows: Vec::new(),
+            looked_at: BTreeMap::new(),
             violation: None,
             story: Vec::new(),
             plan,

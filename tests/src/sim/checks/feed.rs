@@ -5,6 +5,7 @@ use crate::sim::Sim;
 use portal_server_mock::world::FeedRow;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use uuid::Uuid;
 
 /// What a base holds: by kind and id, sequence, version and text of each row.
@@ -17,6 +18,8 @@ pub(crate) struct Base {
     gone: BTreeMap<(String, Uuid), i64>,
     /// Messages without a conversation.
     dangling: i64,
+    /// What the outbox and the drafts hold, as a number.
+    own: u64,
 }
 
 const TABLES: [&str; 6] = ["practice", "client", "staff", "thread", "message", "read_mark"];
@@ -38,6 +41,15 @@ fn read(raw: &Connection) -> rusqlite::Result<Base> {
         base.rows.insert((row.get(0)?, id), (row.get(2)?, row.get(3)?, row.get(4)?));
     }
     let dangling = "SELECT count(*) FROM message WHERE thread NOT IN (SELECT id FROM thread)";
+    let own = "SELECT key, state, coalesce(reason, ''), args FROM outbox UNION ALL SELECT key, 0, subject, body FROM draft";
+    let mut statement = raw.prepare_cached(own)?;
+    let mut rows = statement.query([])?;
+    let mut hash = DefaultHasher::new();
+    while let Some(row) = rows.next()? {
+        let key = row.get_ref(0)?.as_bytes().unwrap_or_default();
+        (key, row.get::<_, i64>(1)?, row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?).hash(&mut hash);
+    }
+    base.own = hash.finish();
     base.dangling = raw.prepare_cached(dangling)?.query_row([], |row| row.get(0))?;
     Ok(base)
 }
@@ -54,6 +66,28 @@ impl Sim {
             let raw = self.devices.get_mut(device).and_then(|device| device.raw(&directory));
             if let Some(Ok(base)) = raw.map(read) {
                 self.fresh.insert(book, base);
+            }
+        }
+    }
+
+    /// Finds out which open books show something else than when the checks last looked, or ought to:
+    /// views are functions of the records, and what is expected of them one of the ledger.
+    pub(super) fn read_what_shows(&mut self) {
+        self.shows.clear();
+        for place in self.moved() {
+            let Some(book) = self.books.get(place).filter(|_| self.portal_of(place).is_some()) else {
+                continue;
+            };
+            let mut hash = DefaultHasher::new();
+            self.devices.get(book.device).map(|device| device.process()).hash(&mut hash);
+            self.fresh.get(&place).map(|base| (&base.place, &base.rows, base.own)).hash(&mut hash);
+            for entry in &book.entries {
+                (&entry.thread, &entry.text, entry.owed as u8).hash(&mut hash);
+            }
+            book.drafts.hash(&mut hash);
+            let hash = hash.finish();
+            if self.looked_at.insert(place, hash) != Some(hash) {
+                self.shows.push(place);
             }
         }
     }

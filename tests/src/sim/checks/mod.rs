@@ -111,6 +111,7 @@ impl Sim {
             }
         }
         self.read_bases();
+        self.read_what_shows();
     }
 
     /// The open books of devices that moved.

@@ -36,7 +36,7 @@ impl Sim {
 }
 
 pub(super) fn shows_exactly_once(sim: &mut Sim) -> Result<(), String> {
-    for book in sim.moved() {
+    for book in sim.shows.clone() {
         let Some(portal) = sim.portal_of(book) else { continue };
         let mut threads: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for entry in sim.books.get(book).into_iter().flat_map(|book| book.waiting()) {
@@ -79,7 +79,7 @@ pub(super) fn shows_exactly_once(sim: &mut Sim) -> Result<(), String> {
 }
 
 pub(super) fn drafts_stay(sim: &mut Sim) -> Result<(), String> {
-    for book in sim.moved() {
+    for book in sim.shows.clone() {
         let Some(portal) = sim.portal_of(book) else { continue };
         let Some(book) = sim.books.get(book).filter(|book| !book.drafts.is_empty()) else { continue };
         let Some(Ok(drafts)) = portal.messages().drafts().now_or_never() else { continue };
@@ -120,7 +120,7 @@ pub(super) fn read_stays_read(sim: &mut Sim) -> Result<(), String> {
 }
 
 pub(super) fn only_ones_own(sim: &mut Sim) -> Result<(), String> {
-    for book in sim.moved() {
+    for book in sim.shows.clone() {
         let Some(portal) = sim.portal_of(book) else { continue };
         let person = sim.books.get(book).map_or(0, |book| book.person);
         let others: Vec<&str> = sim
