@@ -244,9 +244,7 @@ impl Messages {
         let (to, id) = (Id::parse(&thread, "thread")?, self.new_id());
         point!("send.begun");
         self.write(Change::Messages { thread: Some(thread) }, move |tx, queue| {
-            let view = views::thread(tx, to, None, 1)?;
-            let rule = state::reply(view.thread.closed);
-            rule.map_err(PortalError::refused)?;
+            state::reply(views::closed(tx, to)?).map_err(PortalError::refused)?;
             state::body(&text, &policy(tx)?).map_err(|reason| PortalError::refused_field(reason, "text"))?;
             if !planted!(SentDraftStays) {
                 rows::remove_draft(tx, &reply_draft(to))?;

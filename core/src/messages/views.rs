@@ -169,6 +169,15 @@ fn snippet(text: &str) -> String {
     }
 }
 
+/// Whether a conversation takes no more messages. One that only the outbox has is open.
+pub(super) fn closed(c: &Connection, id: Id) -> Result<bool, PortalError> {
+    match rows::thread(c, id)? {
+        Some(thread) => Ok(thread.record.closed),
+        None if Overlay::read(c)?.threads.iter().any(|thread| thread.id == id) => Ok(false),
+        None => Err(PortalError::not_found(Reason::ThreadUnknown)),
+    }
+}
+
 pub(super) fn thread(
     c: &Connection,
     id: Id,
