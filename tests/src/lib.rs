@@ -5,6 +5,7 @@
 pub mod phone;
 pub mod points;
 pub mod practice;
+pub mod prepared;
 pub mod sim;
 pub mod story;
 pub mod tls_lab;

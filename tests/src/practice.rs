@@ -219,6 +219,11 @@ impl Practice {
         self.online.store(online, Ordering::SeqCst);
     }
 
+    /// Whether there is a network.
+    pub fn is_online(&self) -> bool {
+        self.online.load(Ordering::SeqCst)
+    }
+
     /// The next request whose `METHOD /path` begins with `what` meets this. Several wait in a row.
     pub fn next(&self, what: &str, mishap: Mishap) {
         locked(&self.mishaps).push_back((what.to_owned(), mishap));
@@ -271,7 +276,7 @@ pub fn setup() -> Setup {
 #[async_trait]
 impl Transport for Practice {
     async fn send(&self, exchange: Exchange) -> Result<http::Response<Vec<u8>>, TransportError> {
-        if !self.online.load(Ordering::SeqCst) {
+        if !self.is_online() {
             return Err(TransportError::NoConnection);
         }
         let what = format!("{} {}", exchange.request.method(), exchange.request.uri().path());
