@@ -140,6 +140,8 @@ mod switch {
         SentDraftStays,
         /// The base moves and no screen is told.
         ChangesNotTold,
+        /// The outbox moves and no screen is told.
+        OutboxNotTold,
         /// The badge moves and the first screen is not told.
         BadgeNotTold,
         /// A sync that is asked for during another one is forgotten.
@@ -168,6 +170,8 @@ mod switch {
         SuspendedWithALock,
         /// Whoever signs in gets the records of the one before.
         RecordsOfWhoeverWasHere,
+        /// A late refresh overwrites the tokens of a newer sign-in.
+        RefreshOverwritesASignIn,
         /// A rotated token is used before it is durable.
         TokenUsedBeforeDurable,
     }
