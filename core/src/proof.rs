@@ -122,8 +122,6 @@ mod switch {
         LostIsNotSent,
         /// The text before the correction is sent.
         EditSendsTheOldText,
-        /// A refused op is tried again under the key that has its answer.
-        RetryUnderTheOldKey,
         /// A session that ends takes the queue along.
         UnauthorizedDiscardsTheQueue,
         /// What was sent disappears until the feed brings it.
@@ -140,8 +138,6 @@ mod switch {
         SentDraftStays,
         /// The base moves and no screen is told.
         ChangesNotTold,
-        /// The outbox moves and no screen is told.
-        OutboxNotTold,
         /// The badge moves and the first screen is not told.
         BadgeNotTold,
         /// A sync that is asked for during another one is forgotten.
@@ -170,8 +166,6 @@ mod switch {
         SuspendedWithALock,
         /// Whoever signs in gets the records of the one before.
         RecordsOfWhoeverWasHere,
-        /// A late refresh overwrites the tokens of a newer sign-in.
-        RefreshOverwritesASignIn,
         /// A rotated token is used before it is durable.
         TokenUsedBeforeDurable,
     }

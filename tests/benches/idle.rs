@@ -78,9 +78,8 @@ fn calls(role: &[&str], seconds: u64) -> f64 {
     child.kill().unwrap();
     child.wait().unwrap();
     strace.wait().unwrap();
-    // A call in which a thread already waited when strace came is shown once, as resumed or restarted.
-    let began =
-        calls.lines().filter(|line| !line.contains("resuming interrupted") && !line.contains("<unfinished"));
+    // A call in which a thread already waited when strace came, and waits still, has no result.
+    let began = calls.lines().filter(|line| line.contains(" = ") && !line.contains("resuming interrupted"));
     for line in began.clone() {
         println!("# {}: {line}", role[0]);
     }

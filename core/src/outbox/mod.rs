@@ -148,7 +148,6 @@ impl Outbox {
                             (Act::Discard, _) => outbox::remove(tx, op.pk),
                             (Act::Again(args), OpState::NeedsClient) => {
                                 let args = args.filter(|_| !planted!(EditSendsTheOldText));
-                                let key = if planted!(RetryUnderTheOldKey) { op.key } else { key };
                                 outbox::requeue(tx, &op, args.as_deref().unwrap_or(&op.args), key)
                             }
                             (Act::Again(Some(args)), _) => outbox::set_args(tx, op.pk, &args),

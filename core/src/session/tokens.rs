@@ -68,9 +68,7 @@ pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens, install: Option<&str>)
 /// others, of another install: those stay.
 fn rotate(tx: &Transaction<'_>, used: &Secret<String>, tokens: &Tokens) -> Result<(), PortalError> {
     let present = load(tx)?;
-    if !planted!(RefreshOverwritesASignIn)
-        && present.as_ref().is_some_and(|row| row.refresh.expose() != used.expose())
-    {
+    if present.as_ref().is_some_and(|row| row.refresh.expose() != used.expose()) {
         return Ok(());
     }
     save(tx, tokens, present.and_then(|row| row.install).as_deref())

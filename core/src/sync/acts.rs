@@ -175,9 +175,6 @@ impl Driver {
                 log::event(Event::OpsSettled, None, settled.done);
                 report.sent += settled.done;
                 self.heard(Heard::Pushed { later: settled.later });
-                if planted!(OutboxNotTold) {
-                    return Ok(());
-                }
                 self.session.changes.emit(&Change::Outbox);
                 self.session.changes.emit(&Change::Messages { thread: None });
                 Ok(())
