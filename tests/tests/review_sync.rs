@@ -175,6 +175,25 @@ fn a_number_that_is_another_ops_is_learnt_anew() {
     assert_eq!((arrived(&practice, "Numbered twice"), outbox(&phone).len()), (1, 0));
 }
 
+// Seed 1118 of the simulator: a late copy was executed under another number, and the key is spent.
+#[test]
+fn an_op_that_may_have_arrived_under_a_spent_key_goes_under_another() {
+    let practice = Practice::demo(60);
+    let phone = Phone::registered(&practice, 906);
+    let thread = open_thread(&phone);
+    send(&phone, &thread, "Its key is spent");
+    let spent = entry(&phone).id;
+    practice.next(OPS, Mishap::LoseAnswer);
+    sync_fails(&phone);
+    practice.set_rule(Some(Box::new(move |request| {
+        let again = String::from_utf8_lossy(request.body()).contains(&spent);
+        (again && request.uri().path() == "/v1/ops").then(|| problem(422, "key_reused"))
+    })));
+    let report = settle(&phone);
+    assert_eq!((report.waiting, report.refused), (0, 0));
+    assert_eq!((arrived(&practice, "Its key is spent"), outbox(&phone).len()), (1, 0));
+}
+
 #[test]
 fn i3_after_a_resync_what_may_have_arrived_is_still_on_its_way() {
     for new_epoch in [false, true] {
