@@ -78,9 +78,15 @@ impl Sim {
             let Some(book) = self.books.get(place).filter(|_| self.portal_of(place).is_some()) else {
                 continue;
             };
+            // What could not be read is looked at now and again.
+            let Some(base) = self.fresh.get(&place) else {
+                self.looked_at.remove(&place);
+                self.shows.push(place);
+                continue;
+            };
             let mut hash = DefaultHasher::new();
             self.devices.get(book.device).map(|device| device.process()).hash(&mut hash);
-            self.fresh.get(&place).map(|base| (&base.place, &base.rows, base.own)).hash(&mut hash);
+            (&base.place, &base.rows, base.own).hash(&mut hash);
             for entry in &book.entries {
                 (&entry.thread, &entry.text, entry.owed as u8).hash(&mut hash);
             }

@@ -131,7 +131,11 @@ pub(super) fn only_ones_own(sim: &mut Sim) -> Result<(), String> {
             .map(|(_, p)| p.marker)
             .collect();
         let filter = portal_core::messages::ThreadFilter::All;
-        let Some(Ok(list)) = portal.messages().threads(filter, 0, 100).now_or_never() else { continue };
+        let Some(Ok(list)) = portal.messages().threads(filter, 0, 100).now_or_never() else {
+            // A view that did not answer was not looked at.
+            sim.looked_at.remove(&book);
+            continue;
+        };
         let texts = list.threads.iter().flat_map(|thread| [&thread.subject, &thread.last_text]);
         let outbox = sim.outbox_of(book);
         for text in texts.chain(outbox.iter().map(|entry| &entry.text)) {
