@@ -16,6 +16,7 @@ mod figure;
 mod live;
 
 use portal_tests::phone::Scratch;
+use portal_tests::served;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -28,7 +29,7 @@ fn main() {
         return wait(&role);
     }
     let seconds = if std::env::args().any(|argument| argument == "--short") { 5 } else { 60 };
-    let practice = live::practice(1_000);
+    let practice = served::practice(11, 1_000).unwrap();
     let [url, link, roots] = live::told(&practice);
     let ours = calls(&["ours", &url, &link, &roots], seconds);
     let floor = calls(&["floor"], seconds);

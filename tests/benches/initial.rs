@@ -17,6 +17,7 @@ mod live;
 
 use portal_core::messages::ThreadFilter;
 use portal_tests::phone::Scratch;
+use portal_tests::served;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -33,7 +34,7 @@ fn main() {
 
 /// The practice, until it is killed.
 fn practice(messages: usize) {
-    let running = live::practice(messages);
+    let running = served::practice(11, messages).unwrap();
     println!("{}\nready", live::told(&running).join("\n"));
     loop {
         std::thread::park();

@@ -7,23 +7,14 @@ use portal_core::messages::{MessageState, ThreadFilter};
 use portal_core::net::PinSet;
 use portal_core::store::SoftVault;
 use portal_core::{Portal, PortalConfig, PortalError, Reason};
-use portal_server_mock::serve::{self, Options, Running};
-use portal_server_mock::{Setup, demo};
+use portal_server_mock::demo;
+use portal_server_mock::serve::Running;
 use portal_tests::phone::{PASSWORD, Scratch};
 use std::sync::Arc;
 use std::time::Duration;
 
 fn practice(messages: usize) -> Running {
-    serve::start(Options::default(), |issuer| {
-        let setup = Setup {
-            seed: 11,
-            issuer: issuer.to_owned(),
-            password_iterations: 10,
-            staff_key: "staff".to_owned(),
-        };
-        demo::build(setup, messages, chrono::Utc::now())
-    })
-    .unwrap()
+    portal_tests::served::practice(11, messages).unwrap()
 }
 
 fn config(practice: &Running, scratch: &Scratch) -> PortalConfig {

@@ -1,24 +1,14 @@
-//! A practice on a real TLS socket, and a phone as a shell opens it.
+//! What a phone is told of a practice on a real socket, and the phone as a shell opens it.
 #![allow(dead_code, unreachable_pub, reason = "each bench uses a part")]
 
 use portal_core::account::Registration;
 use portal_core::store::SoftVault;
 use portal_core::{Portal, PortalConfig};
-use portal_server_mock::serve::{self, Options, Running};
-use portal_server_mock::{Setup, demo};
+use portal_server_mock::demo;
+use portal_server_mock::serve::Running;
 use portal_tests::phone::{PASSWORD, config};
 use std::path::Path;
 use std::sync::Arc;
-
-/// A practice with so many messages for its main client.
-pub fn practice(messages: usize) -> Running {
-    serve::start(Options::default(), |issuer| {
-        let (issuer, staff_key) = (issuer.to_owned(), "staff".to_owned());
-        let setup = Setup { seed: 11, issuer, password_iterations: 1, staff_key };
-        demo::build(setup, messages, chrono::Utc::now())
-    })
-    .unwrap()
-}
 
 /// What one needs to know to register there: address, invitation, authority.
 pub fn told(practice: &Running) -> [String; 3] {

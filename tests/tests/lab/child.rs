@@ -7,8 +7,8 @@ use portal_core::account::{Registration, Unsent};
 use portal_core::messages::{Draft, NewThread, Recipient, ThreadFilter};
 use portal_core::store::SoftVault;
 use portal_core::{Portal, PortalConfig};
-use portal_server_mock::serve::{self, Options, Running};
-use portal_server_mock::{Outcome, Setup, World, demo};
+use portal_server_mock::serve::Running;
+use portal_server_mock::{Outcome, World};
 use portal_tests::phone::Scratch;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -23,12 +23,7 @@ const MARK: &str = "@@";
 
 /// The practice in this process, on a socket.
 pub fn practice(messages: usize) -> Running {
-    serve::start(Options::default(), |issuer| {
-        let staff_key = "staff".to_owned();
-        let setup = Setup { seed: 11, issuer: issuer.to_owned(), password_iterations: 10, staff_key };
-        demo::build(setup, messages, chrono::Utc::now())
-    })
-    .unwrap()
+    portal_tests::served::practice(11, messages).unwrap()
 }
 
 /// Something happens at the practice.

@@ -4,9 +4,9 @@
 use crate::ledger::{Arrived, Feed};
 use crate::words::Person;
 use chrono::{NaiveDate, Utc};
-use portal_server_mock::serve::{self, Options, Running};
+use portal_server_mock::serve::Running;
 use portal_server_mock::world::{Author, AuthorKind, NewClient, PastMessage, PastThread};
-use portal_server_mock::{Faults, Outcome, Setup, World, demo, handle};
+use portal_server_mock::{Faults, Outcome, World, handle};
 use portal_tests::practice::locked;
 use uuid::Uuid;
 
@@ -30,11 +30,7 @@ pub(crate) struct Chart {
 
 impl Practice {
     pub(crate) fn start(seed: u64) -> Result<Self, String> {
-        let running = serve::start(Options::default(), |issuer| {
-            let (issuer, staff_key) = (issuer.to_owned(), "staff".to_owned());
-            demo::build(Setup { seed, issuer, password_iterations: 10, staff_key }, 0, Utc::now())
-        });
-        let running = running.map_err(|error| error.to_string())?;
+        let running = portal_tests::served::practice(seed, 0).map_err(|error| error.to_string())?;
         Ok(Self { running, seen: 0, arrived: Arrived::new(), people: 0 })
     }
 
