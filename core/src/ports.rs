@@ -1,10 +1,14 @@
 //! The five things that come from outside (DESIGN rule 6): `Transport`, `Clock`, `Entropy`,
 //! `KeyVault` and the `Files` root. Production and simulator each bring their own.
 
+#[cfg(feature = "simulation")]
+use crate::error::PortalError;
 use crate::error::Reason;
 use crate::values::Millis;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
+#[cfg(feature = "simulation")]
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +38,10 @@ pub enum Files {
     Simulated(PathBuf, Arc<dyn Disk>),
 }
 
+/// Opens a connection to the file at a place, as on a phone.
+#[cfg(feature = "simulation")]
+pub type Make<'a> = &'a dyn Fn(&Path) -> Result<rusqlite::Connection, PortalError>;
+
 /// What a simulator puts in the disk's place.
 #[cfg(feature = "simulation")]
 pub trait Disk: Send + Sync {
@@ -47,6 +55,14 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// Any.
     fn committed(&self) -> std::io::Result<()>;
+    /// A connection to the file at `path`: one that is left from before, or what `make` opens at the
+    /// place where the file really is.
+    ///
+    /// # Errors
+    /// Those of `make`, and what the disk would answer.
+    fn open(&self, path: &Path, make: Make<'_>) -> Result<rusqlite::Connection, PortalError>;
+    /// Nobody needs the connection any more.
+    fn close(&self, connection: rusqlite::Connection);
 }
 
 impl Files {

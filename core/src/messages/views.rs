@@ -84,7 +84,7 @@ pub(super) fn threads(
     let total = u32::try_from(listed.len()).unwrap_or(u32::MAX);
     let threads =
         listed.into_iter().skip(offset as usize).take(limit as usize).map(|listed| listed.summary).collect();
-    let start = Availability::of(state::start(&policy(c)?));
+    let start = Availability::of(state::start(&people.policy));
     Ok(ThreadPage { threads, total, unread: unread_total, start, as_of: as_of(c)? })
 }
 
@@ -184,7 +184,7 @@ pub(super) fn thread(
     before: Option<u64>,
     limit: u32,
 ) -> Result<ThreadView, PortalError> {
-    let (people, overlay, policy) = (People::read(c)?, Overlay::read(c)?, policy(c)?);
+    let (people, overlay) = (People::read(c)?, Overlay::read(c)?);
     let base = rows::thread(c, id)?;
     let listed = match (&base, overlay.threads.iter().find(|thread| thread.id == id)) {
         (Some(thread), _) => summary(c, thread, unread(c, thread, &overlay)?, &people, &overlay)?,
@@ -210,7 +210,7 @@ pub(super) fn thread(
         messages,
         earlier,
         draft: rows::draft_body(c, &super::reply_draft(id))?,
-        message_max_chars: u32::try_from(policy.message_max_chars).unwrap_or(u32::MAX),
+        message_max_chars: u32::try_from(people.policy.message_max_chars).unwrap_or(u32::MAX),
         not_for_emergencies: true,
         as_of: as_of(c)?,
     })

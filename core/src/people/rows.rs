@@ -195,11 +195,13 @@ pub(crate) fn staff(c: &Connection) -> Result<Vec<(Id, StaffRecord)>, PortalErro
     .collect()
 }
 
-/// Everybody who can stand beside a message, by id, and the zone in which this client sees times.
+/// Everybody who can stand beside a message, by id, the zone in which this client sees times, and the
+/// practice's rules.
 pub(crate) struct People {
     by_id: HashMap<String, Person>,
     pub(crate) me: Person,
     pub(crate) zone: String,
+    pub(crate) policy: Policy,
 }
 
 impl People {
@@ -209,7 +211,8 @@ impl People {
             .map(|(id, record)| (id.to_string(), person(id.to_string(), &record)))
             .collect();
         let client = client(c)?;
-        let practice_zone = practice(c)?.map(|(practice, _)| practice.zone);
+        let (practice_zone, policy) =
+            practice(c)?.map(|(practice, _)| (practice.zone, practice.policy)).unzip();
         // An unknown zone of the client's is not shown as another one: the practice's is (R58).
         let own =
             client.as_ref().map(|client| client.zone.clone()).filter(|zone| Zone::parse(zone).is_some());
@@ -219,7 +222,8 @@ impl People {
             role: Role::Client,
             title: String::new(),
         };
-        Ok(Self { by_id, me, zone: own.or(practice_zone).unwrap_or_default() })
+        let zone = own.or(practice_zone).unwrap_or_default();
+        Ok(Self { by_id, me, zone, policy: policy.unwrap_or_default() })
     }
 
     /// The person of an id; one that the feed has not brought has no name.

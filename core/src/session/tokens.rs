@@ -56,11 +56,11 @@ pub(super) fn load(connection: &Connection) -> Result<Option<Row>, PortalError> 
 }
 
 pub(super) fn save(tx: &Transaction<'_>, tokens: &Tokens, install: Option<&str>) -> Result<(), PortalError> {
-    tx.execute(
+    tx.prepare_cached(
         "INSERT OR REPLACE INTO session (one, login_id, access_token, refresh_token, ended, install)
          VALUES (1, ?1, ?2, ?3, NULL, ?4)",
-        (&tokens.login_id, tokens.access.expose(), tokens.refresh.expose(), install),
-    )?;
+    )?
+    .execute((&tokens.login_id, tokens.access.expose(), tokens.refresh.expose(), install))?;
     Ok(())
 }
 
@@ -208,7 +208,7 @@ impl Session {
     /// Only a new sign-in helps; records, drafts and outbox stay.
     async fn ended(&self, who: &Arc<Store>) -> Result<(), PortalError> {
         who.write(|tx| {
-            tx.execute("UPDATE session SET ended = ?1", [Reason::SessionEnded.code()])?;
+            tx.prepare_cached("UPDATE session SET ended = ?1")?.execute([Reason::SessionEnded.code()])?;
             Ok(())
         })
         .await?;

@@ -3,6 +3,7 @@
 use super::keys::DatabaseKey;
 use super::{files, migrate};
 use crate::error::{PortalError, Reason};
+use crate::ports::Files;
 use crate::proof::point;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -71,9 +72,47 @@ impl Opener {
              PRAGMA trusted_schema = OFF; PRAGMA mmap_size = 0; PRAGMA cache_size = -{cache_kib};"
         ))?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        // Without it a statement with a bound LIMIT is prepared anew each time that it is bound.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(128);
         Ok(connection)
+    }
+}
+
+/// Where an owner's connections come from, and where they go.
+pub(super) struct Source {
+    pub(super) opener: Opener,
+    pub(super) files: Files,
+    /// For the owner that only reads.
+    pub(super) reads: bool,
+}
+
+impl Source {
+    pub(super) fn open(&self) -> Result<Connection, PortalError> {
+        match &self.files {
+            Files::Directory(_) if self.reads => self.opener.reader(),
+            Files::Directory(_) => self.opener.writer(),
+            #[cfg(feature = "simulation")]
+            Files::Simulated(_, disk) => disk.open(&self.opener.path, &|path| {
+                Opener { path: path.to_owned(), key: self.opener.key.clone() }.writer()
+            }),
+        }
+    }
+
+    /// Empties the log and closes.
+    pub(super) fn close(&self, connection: Connection) {
+        match &self.files {
+            Files::Directory(_) => {
+                connection.flush_prepared_statement_cache();
+                point!("close.begun");
+                // Best effort: an open reader only means that the file keeps its log until later.
+                let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+                point!("close.emptied");
+            }
+            #[cfg(feature = "simulation")]
+            Files::Simulated(_, disk) => disk.close(connection),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::error::{PortalError, Reason};
 use crate::ports::Files;
 use crate::proof::point;
 use crate::runtime::Mode;
+use connection::Source;
 use futures_util::future::BoxFuture;
 use owner::Owner;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -54,12 +55,14 @@ impl Store {
         files: &Files,
         mode: &Mode,
     ) -> Result<Self, PortalError> {
-        let opener = Opener { path: directory.join(DATABASE), key: key.clone() };
-        let write = opener.clone();
-        let writer = Owner::start(mode, "portal-write", move || write.writer()).await?;
+        let source = |reads| {
+            let opener = Opener { path: directory.join(DATABASE), key: key.clone() };
+            Source { opener, files: files.clone(), reads }
+        };
+        let writer = Owner::start(mode, "portal-write", source(false)).await?;
         let reader = match mode {
             Mode::Inline | Mode::Stepped(_) => None,
-            Mode::Threads => Some(Owner::start(mode, "portal-read", move || opener.reader()).await?),
+            Mode::Threads => Some(Owner::start(mode, "portal-read", source(true)).await?),
         };
         let (files, key) = (Arc::new(files.clone()), Mutex::new(Some(key)));
         Ok(Self { reader, on_damage: OnceLock::new(), key, files, writer })

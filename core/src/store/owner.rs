@@ -1,8 +1,8 @@
 //! The owner of one connection: a thread with a queue of closures, or the same closures in place.
 
+use super::connection::Source;
 use super::suspended;
 use crate::error::{PortalError, Reason};
-use crate::proof::point;
 use crate::runtime::Mode;
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,7 +10,6 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
-type Open = Box<dyn Fn() -> Result<Connection, PortalError> + Send>;
 type Job = Box<dyn FnOnce(&mut State) + Send>;
 
 pub(super) enum Owner {
@@ -27,16 +26,12 @@ pub(super) struct State {
     /// had run out.
     damaged: bool,
     /// Holds the key; `None` once closed for good.
-    open: Option<Open>,
+    source: Option<Source>,
 }
 
 impl Owner {
-    pub(super) async fn start(
-        mode: &Mode,
-        name: &str,
-        open: impl Fn() -> Result<Connection, PortalError> + Send + 'static,
-    ) -> Result<Self, PortalError> {
-        let state = State { connection: None, suspect: false, damaged: false, open: Some(Box::new(open)) };
+    pub(super) async fn start(mode: &Mode, name: &str, source: Source) -> Result<Self, PortalError> {
+        let state = State { connection: None, suspect: false, damaged: false, source: Some(source) };
         let owner = match mode {
             Mode::Inline | Mode::Stepped(_) => Self::Inline(Box::new(Mutex::new(state))),
             Mode::Threads => {
@@ -46,7 +41,6 @@ impl Owner {
                     while let Ok(job) = queue.recv() {
                         job(&mut state);
                     }
-                    state.close();
                 })?;
                 Self::Thread(Some((jobs, thread)))
             }
@@ -111,7 +105,7 @@ impl Owner {
     pub(super) async fn resume(&self) -> Result<(), PortalError> {
         self.with(|state| {
             if state.connection.is_none() {
-                state.connection = Some(state.open.as_ref().ok_or_else(suspended)?()?);
+                state.connection = Some(state.source.as_ref().ok_or_else(suspended)?.open()?);
             }
             Ok(())
         })
@@ -159,8 +153,8 @@ impl State {
     /// it may call a whole one damaged. The new one is there before the old one goes, so that nobody
     /// finds a commit in the log that was answered with an error.
     fn renew(&mut self) -> Result<(), PortalError> {
-        if let (true, Some(_), Some(open)) = (self.suspect, &self.connection, &self.open) {
-            self.connection = Some(open()?);
+        if let (true, Some(_), Some(source)) = (self.suspect, &self.connection, &self.source) {
+            self.connection = Some(source.open()?);
             self.suspect = false;
         }
         Ok(())
@@ -168,17 +162,19 @@ impl State {
 
     fn end(&mut self) {
         self.close();
-        self.open = None;
+        self.source = None;
     }
 
     fn close(&mut self) {
         self.damaged = false;
-        if let Some(connection) = self.connection.take() {
-            connection.flush_prepared_statement_cache();
-            point!("close.begun");
-            // Best effort: an open reader only means that the file keeps its log until later.
-            let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-            point!("close.emptied");
+        if let (Some(connection), Some(source)) = (self.connection.take(), &self.source) {
+            source.close(connection);
         }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.close();
     }
 }

@@ -102,12 +102,12 @@ pub(crate) fn place(c: &Connection) -> Result<Place, PortalError> {
 pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {
     abandon(tx)?;
     if planted!(OutboxClearedByResync) {
-        tx.execute("DELETE FROM outbox WHERE state < 2", [])?;
+        tx.prepare_cached("DELETE FROM outbox WHERE state < 2")?.execute([])?;
     }
     if planted!(DraftsClearedByResync) {
-        tx.execute("DELETE FROM draft", [])?;
+        tx.prepare_cached("DELETE FROM draft")?.execute([])?;
     }
-    tx.execute("UPDATE feed SET resync = 1", [])?;
+    tx.prepare_cached("UPDATE feed SET resync = 1")?.execute([])?;
     point!("feed.refill-marked");
     log::event(Event::ResyncStarted, None, 0u64);
     Ok(())
@@ -115,7 +115,7 @@ pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {
 
 /// Another install's counters are not ours: the next refill learns ours.
 pub(crate) fn adopt_install(tx: &Transaction<'_>, install: &str) -> Result<(), PortalError> {
-    tx.execute("UPDATE feed SET install = ?1", [install])?;
+    tx.prepare_cached("UPDATE feed SET install = ?1")?.execute([install])?;
     point!("feed.install-adopted");
     if planted!(CountersOfAnotherInstall) {
         return Ok(());
@@ -125,7 +125,8 @@ pub(crate) fn adopt_install(tx: &Transaction<'_>, install: &str) -> Result<(), P
 
 fn abandon(tx: &Transaction<'_>) -> Result<(), PortalError> {
     if planted!(StagedPagesStay) {
-        tx.execute("UPDATE feed SET pull_epoch = NULL, pull_next = NULL, pull_checkpoint = NULL", [])?;
+        tx.prepare_cached("UPDATE feed SET pull_epoch = NULL, pull_next = NULL, pull_checkpoint = NULL")?
+            .execute([])?;
         return Ok(());
     }
     tx.execute_batch(
@@ -138,7 +139,7 @@ fn abandon(tx: &Transaction<'_>) -> Result<(), PortalError> {
 /// The unchanged answer (304): only its time is news, and that the base has all that was done.
 /// Tells whether something left the outbox by that.
 pub(crate) fn unchanged(tx: &Transaction<'_>, as_of: Option<Millis>) -> Result<bool, PortalError> {
-    tx.execute("UPDATE feed SET as_of = coalesce(?1, as_of)", [as_of.map(|at| at.0)])?;
+    tx.prepare_cached("UPDATE feed SET as_of = coalesce(?1, as_of)")?.execute([as_of.map(|at| at.0)])?;
     let checkpoint = place(tx)?.checkpoint;
     outbox::pull_began(tx, checkpoint)?;
     Ok(outbox::drop_contained(tx, checkpoint)? > 0)
@@ -193,7 +194,7 @@ pub(crate) fn take(
     } else {
         if place.refill {
             // Everything comes again; what is bad on any page of it is counted anew.
-            tx.execute("DELETE FROM quarantined", [])?;
+            tx.prepare_cached("DELETE FROM quarantined")?.execute([])?;
             mark_all(tx, kinds)?;
         }
         let heal = quarantined(tx)? > 0;
@@ -223,15 +224,17 @@ fn stage(tx: &Transaction<'_>, page: &Page<'_>) -> Result<(), PortalError> {
     }
     tx.prepare_cached("INSERT INTO staged (changes) VALUES (?1)")?.execute([changes])?;
     for (lane, n) in &page.acked {
-        tx.execute("INSERT OR REPLACE INTO staged_ack VALUES (?1, ?2)", (lane, n.0))?;
+        tx.prepare_cached("INSERT OR REPLACE INTO staged_ack VALUES (?1, ?2)")?.execute((lane, n.0))?;
     }
-    tx.execute(
-        "UPDATE feed SET pull_epoch = ?1, pull_next = ?2, pull_checkpoint = ?3",
-        (&page.epoch, &page.next, page.checkpoint.0),
-    )?;
+    tx.prepare_cached("UPDATE feed SET pull_epoch = ?1, pull_next = ?2, pull_checkpoint = ?3")?.execute((
+        &page.epoch,
+        &page.next,
+        page.checkpoint.0,
+    ))?;
     point!("feed.staged");
     if planted!(CursorBeforeRows) {
-        tx.execute("UPDATE feed SET cursor = ?1, checkpoint = ?2", (&page.next, page.checkpoint.0))?;
+        tx.prepare_cached("UPDATE feed SET cursor = ?1, checkpoint = ?2")?
+            .execute((&page.next, page.checkpoint.0))?;
     }
     Ok(())
 }
@@ -242,9 +245,9 @@ const SEPARATOR: char = '\u{1e}';
 /// A refill takes rows of any sequence and afterwards sweeps what it did not bring.
 fn mark_all(tx: &Transaction<'_>, kinds: &[&Kind]) -> Result<(), PortalError> {
     for kind in kinds {
-        tx.execute(&format!("UPDATE {} SET seq = -1", kind.table), [])?;
+        tx.prepare_cached(&format!("UPDATE {} SET seq = -1", kind.table))?.execute([])?;
     }
-    tx.execute("UPDATE parked SET seq = -1", [])?;
+    tx.prepare_cached("UPDATE parked SET seq = -1")?.execute([])?;
     Ok(())
 }
 
@@ -264,7 +267,7 @@ fn finish(
         point!("feed.swept");
         let mut acked: BTreeMap<String, i64> =
             page.acked.iter().map(|(lane, n)| (lane.clone(), n.0)).collect();
-        let mut statement = tx.prepare("SELECT lane, n FROM staged_ack")?;
+        let mut statement = tx.prepare_cached("SELECT lane, n FROM staged_ack")?;
         for row in statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))? {
             let (lane, n) = row?;
             acked.insert(lane, n);
@@ -285,10 +288,10 @@ fn finish(
     }
     point!("feed.dropped");
     abandon(tx)?;
-    tx.execute(
+    tx.prepare_cached(
         "UPDATE feed SET epoch = ?1, cursor = ?2, checkpoint = ?3, as_of = coalesce(?4, as_of), resync = 0",
-        params![page.epoch, page.next, checkpoint, as_of.map(|at| at.0)],
-    )?;
+    )?
+    .execute(params![page.epoch, page.next, checkpoint, as_of.map(|at| at.0)])?;
     point!("feed.placed");
     taken.published = true;
     log::event(Event::PagePublished, None, taken.received);
@@ -298,29 +301,27 @@ fn finish(
 /// After a refill: what the server no longer has goes. What came but could not be read is still
 /// there, so its last good version stays.
 fn sweep(tx: &Transaction<'_>, kinds: &[&Kind]) -> Result<(), PortalError> {
-    let mut statement = tx.prepare("SELECT entity, id FROM quarantined")?;
+    let mut statement = tx.prepare_cached("SELECT entity, id FROM quarantined")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (entity, id): (String, String) = (row.get(0)?, row.get(1)?);
         let kind = kinds.iter().find(|kind| kind.entity == entity);
         if let (Some(kind), Some(id)) = (kind, Id::from_wire(&id)) {
             // Any later version is newer than a sequence of 0.
-            tx.execute(
-                &format!("UPDATE {} SET seq = 0 WHERE id = ?1 AND seq = -1", kind.table),
-                [id.as_bytes()],
-            )?;
+            tx.prepare_cached(&format!("UPDATE {} SET seq = 0 WHERE id = ?1 AND seq = -1", kind.table))?
+                .execute([id.as_bytes()])?;
         }
     }
     for kind in kinds.iter().filter(|_| !planted!(ResyncKeepsDeleted)) {
         if let Some(forget) = kind.forget {
-            tx.execute(
+            tx.prepare_cached(
                 &forget.replace("{pk}", &format!("(SELECT pk FROM {} WHERE seq = -1)", kind.table)),
-                [],
-            )?;
+            )?
+            .execute([])?;
         }
-        tx.execute(&format!("DELETE FROM {} WHERE seq = -1", kind.table), [])?;
+        tx.prepare_cached(&format!("DELETE FROM {} WHERE seq = -1", kind.table))?.execute([])?;
     }
-    tx.execute("DELETE FROM parked WHERE seq = -1", [])?;
+    tx.prepare_cached("DELETE FROM parked WHERE seq = -1")?.execute([])?;
     Ok(())
 }
 
@@ -336,8 +337,8 @@ impl Sink<'_, '_> {
     /// Each page leaves as soon as it is applied, so that the rows take the room that it had.
     fn publish_staged(&mut self) -> Result<(), PortalError> {
         let tx = self.tx;
-        let mut next = tx.prepare("SELECT pk, changes FROM staged ORDER BY pk LIMIT 1")?;
-        let mut gone = tx.prepare("DELETE FROM staged WHERE pk = ?1")?;
+        let mut next = tx.prepare_cached("SELECT pk, changes FROM staged ORDER BY pk LIMIT 1")?;
+        let mut gone = tx.prepare_cached("DELETE FROM staged WHERE pk = ?1")?;
         let mut page = || next.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional();
         while let Some((pk, changes)) = page()? {
             let (pk, changes): (i64, String) = (pk, changes);
@@ -417,7 +418,7 @@ impl Sink<'_, '_> {
             .optional()?;
         if let Some(pk) = pk {
             if let Some(forget) = kind.forget {
-                self.tx.execute(&forget.replace("{pk}", &format!("({pk})")), [])?;
+                self.tx.prepare_cached(&forget.replace("{pk}", &format!("({pk})")))?.execute([])?;
             }
             self.tx.prepare_cached(&format!("DELETE FROM {} WHERE pk = ?1", kind.table))?.execute([pk])?;
         }

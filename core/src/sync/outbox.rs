@@ -140,7 +140,7 @@ pub(crate) fn remove(tx: &Transaction<'_>, pk: i64) -> Result<(), PortalError> {
 
 /// Gives an op other arguments; only for one that has not begun to leave.
 pub(crate) fn set_args(tx: &Transaction<'_>, pk: i64, args: &str) -> Result<(), PortalError> {
-    tx.execute("UPDATE outbox SET args = ?2 WHERE pk = ?1 AND state = 0", (pk, args))?;
+    tx.prepare_cached("UPDATE outbox SET args = ?2 WHERE pk = ?1 AND state = 0")?.execute((pk, args))?;
     Ok(())
 }
 
@@ -332,10 +332,8 @@ fn refuse(tx: &Transaction<'_>, pk: i64, reason: &Reason, field: Option<&str>) -
 /// a number of its own it can be sent again, since its id keeps it from being done twice (M1). One of
 /// which an earlier copy left stays on its way.
 pub(crate) fn rekey(tx: &Transaction<'_>, op: &OpRow, key: Id) -> Result<(), PortalError> {
-    tx.execute(
-        "UPDATE outbox SET key = ?2, n = NULL WHERE pk = ?1 AND state < 2 AND key = ?3",
-        (op.pk, key.as_bytes(), op.key.as_bytes()),
-    )?;
+    tx.prepare_cached("UPDATE outbox SET key = ?2, n = NULL WHERE pk = ?1 AND state < 2 AND key = ?3")?
+        .execute((op.pk, key.as_bytes(), op.key.as_bytes()))?;
     Ok(())
 }
 
@@ -366,21 +364,21 @@ pub(crate) fn doubt(tx: &Transaction<'_>, op: &OpRow, reason: &Reason) -> Result
 pub(crate) fn requeue(tx: &Transaction<'_>, op: &OpRow, args: &str, key: Id) -> Result<(), PortalError> {
     remove(tx, op.pk)?;
     point!("outbox.requeued");
-    tx.execute(
+    tx.prepare_cached(
         "INSERT INTO outbox (key, lane, type, entity, id, args, created_at, state, deadline, base)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
-        params![
-            key.as_bytes(),
-            op.lane,
-            op.kind,
-            op.entity,
-            op.id.as_bytes(),
-            args,
-            op.created_at.0,
-            op.guard.deadline.map(|at| at.0),
-            op.guard.base
-        ],
-    )?;
+    )?
+    .execute(params![
+        key.as_bytes(),
+        op.lane,
+        op.kind,
+        op.entity,
+        op.id.as_bytes(),
+        args,
+        op.created_at.0,
+        op.guard.deadline.map(|at| at.0),
+        op.guard.base
+    ])?;
     Ok(())
 }
 
@@ -413,10 +411,10 @@ pub(crate) fn recount(
     if planted!(CountersKeptInANewEpoch) && new_epoch {
         return Ok(());
     }
-    tx.execute("DELETE FROM lane", [])?;
+    tx.prepare_cached("DELETE FROM lane")?.execute([])?;
     point!("outbox.uncounted");
     for (lane, n) in acked {
-        tx.execute("INSERT INTO lane (lane, last_n) VALUES (?1, ?2)", (lane, n))?;
+        tx.prepare_cached("INSERT INTO lane (lane, last_n) VALUES (?1, ?2)")?.execute((lane, n))?;
     }
     for op in all(tx)? {
         if planted!(AckTakenForApplied)
@@ -435,10 +433,8 @@ pub(crate) fn recount(
             // In the same epoch a late copy of the request may still arrive: under the same key it is
             // the same op.
             let key = if new_epoch { key() } else { op.key };
-            tx.execute(
-                "UPDATE outbox SET n = NULL, seq = NULL, state = 1, key = ?2 WHERE pk = ?1",
-                (op.pk, key.as_bytes()),
-            )?;
+            tx.prepare_cached("UPDATE outbox SET n = NULL, seq = NULL, state = 1, key = ?2 WHERE pk = ?1")?
+                .execute((op.pk, key.as_bytes()))?;
         }
     }
     Ok(())

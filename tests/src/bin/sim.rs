@@ -40,6 +40,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    portal_test_vfs::in_memory();
     if args.list {
         for check in CHECKS {
             let when = if check.when == When::Step { "after every step" } else { "at rest" };

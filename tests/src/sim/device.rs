@@ -3,6 +3,7 @@
 
 use super::disk::{SimDisk, SimVault};
 use super::practice_side::{PASSWORD, Person};
+use super::shelf::Shelf;
 use super::shell::Shell;
 use super::tasks::{Process, Tasks};
 use super::time::{DeviceClock, Time};
@@ -13,7 +14,7 @@ use portal_core::ports::{Files, KeyVault, Ports};
 use portal_core::runtime::Mode;
 use portal_core::{Portal, PortalError};
 use portal_server_mock::World;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,8 @@ pub(crate) struct Device {
     pub(crate) suspended: bool,
     /// Signing in, out, locking or unlocking.
     pub(crate) at_the_door: bool,
+    /// How often somebody was there.
+    pub(crate) doors: u32,
     /// Its last sync was a whole one.
     pub(crate) in_step: bool,
     /// Commits when the checks last looked.
@@ -44,7 +47,9 @@ pub(crate) struct Device {
     pub(crate) look_again: bool,
     vault: Arc<SimVault>,
     home: Scratch,
-    raw: Option<(PathBuf, Connection)>,
+    /// Its databases, and the checks' connection to one of them.
+    shelf: Arc<Shelf>,
+    raw: Option<(String, Connection)>,
     seed: u64,
 }
 
@@ -60,11 +65,13 @@ impl Device {
             shell: Shell::default(),
             suspended: false,
             at_the_door: false,
+            doors: 0,
             in_step: false,
             seen_commits: 0,
             look_again: false,
             vault: Arc::default(),
             home: Scratch::in_memory(),
+            shelf: Arc::default(),
             raw: None,
             seed,
         }
@@ -81,7 +88,7 @@ impl Device {
     /// What the core answers; there is nothing here that may make it fail.
     pub(crate) fn start(&mut self, tasks: &Tasks, wire: &Arc<Mutex<Wire>>) -> Result<(), PortalError> {
         self.starts += 1;
-        self.disk = Arc::default();
+        self.disk = Arc::new(SimDisk::with(&self.shelf));
         self.seen_commits = 0;
         self.look_again = true;
         (self.suspended, self.at_the_door) = (false, false);
@@ -130,13 +137,23 @@ impl Device {
 
     /// The database in there, read beside the core.
     pub(crate) fn raw(&mut self, directory: &Path) -> Option<&Connection> {
-        if self.raw.as_ref().is_none_or(|(at, _)| at != directory) {
-            self.raw = None;
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(directory.join("portal.db"), flags).ok()?;
-            self.raw = Some((directory.to_owned(), connection));
+        let name = std::fs::read_to_string(directory.join("portal.db")).ok()?;
+        if self.raw.as_ref().is_none_or(|(of, _)| *of != name) {
+            self.put_raw();
+            self.raw = self.shelf.raw(&name).map(|raw| (name, raw));
         }
         self.raw.as_ref().map(|(_, connection)| connection)
+    }
+
+    fn put_raw(&mut self) {
+        if let Some((of, raw)) = self.raw.take() {
+            self.shelf.put_raw(&of, raw);
+        }
+    }
+
+    /// Whether the database in there is open.
+    pub(crate) fn is_open(&self, directory: &Path) -> bool {
+        self.shelf.is_open(&directory.join("portal.db"))
     }
 
     /// Whose records are in there.
@@ -144,6 +161,12 @@ impl Device {
         let sql = "SELECT login_id FROM session";
         let login: String = self.raw(directory)?.query_row(sql, [], |row| row.get(0)).ok()?;
         people.iter().position(|person| person.login == login)
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.put_raw();
     }
 }
 

@@ -1,12 +1,16 @@
 //! What stands in for a device's hardware: a disk that may be full or whose process is killed at any
 //! commit, and a key store.
 
+use super::shelf::Shelf;
 use crate::practice::locked;
-use portal_core::ports::{Disk, KeyPolicy, KeyVault, VaultError};
+use portal_core::PortalError;
+use portal_core::ports::{Disk, KeyPolicy, KeyVault, Make, VaultError};
+use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
-use std::sync::Mutex;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Where the process is killed, relative to a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +24,7 @@ pub(crate) enum Death {
 /// One process's disk.
 #[derive(Default)]
 pub(crate) struct SimDisk {
+    shelf: Arc<Shelf>,
     /// Commits so far.
     commits: AtomicU64,
     /// Commits left until the process dies, and how.
@@ -30,6 +35,11 @@ pub(crate) struct SimDisk {
 }
 
 impl SimDisk {
+    /// The disk of a device's next process.
+    pub(crate) fn with(shelf: &Arc<Shelf>) -> Self {
+        Self { shelf: shelf.clone(), ..Self::default() }
+    }
+
     /// How often something became durable.
     pub(crate) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
@@ -84,6 +94,14 @@ impl Disk for SimDisk {
             *left -= 1;
         }
         Ok(())
+    }
+
+    fn open(&self, path: &Path, make: Make<'_>) -> std::result::Result<Connection, PortalError> {
+        self.shelf.open(path, make)
+    }
+
+    fn close(&self, connection: Connection) {
+        self.shelf.close(connection);
     }
 }
 

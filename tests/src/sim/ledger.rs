@@ -32,6 +32,18 @@ pub(crate) struct Entry {
     pub(crate) in_base: bool,
 }
 
+impl Entry {
+    /// Its conversation; empty where nobody knows it.
+    pub(crate) fn conversation(&self) -> &str {
+        self.thread.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a screen has to show it, or must not.
+    pub(crate) fn is_looked_for(&self) -> bool {
+        self.owed == Owed::Once && !self.in_base || self.owed == Owed::Never
+    }
+}
+
 /// The records of one person on one device, as long as their directory is there.
 #[derive(Clone, Debug)]
 pub(crate) struct Book {
@@ -69,11 +81,6 @@ impl Book {
             drafts: BTreeMap::new(),
             marks: BTreeMap::new(),
         }
-    }
-
-    /// What is owed once and not known to be in the base.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.owed == Owed::Once && !entry.in_base)
     }
 
     /// Writes down that a draft is this now, or may be.

@@ -15,6 +15,7 @@ mod outcomes;
 mod practice_side;
 mod rest;
 mod runs;
+mod shelf;
 mod shell;
 mod tasks;
 mod time;
@@ -110,9 +111,10 @@ pub struct Sim {
     bases: BTreeMap<usize, checks::Base>,
     /// Devices at which the checks look in this step.
     look_at: Vec<usize>,
-    /// Books that show something else than the last time, and what each showed then, as a number.
-    shows: Vec<usize>,
-    looked_at: BTreeMap<usize, u64>,
+    /// Conversations that show something else than the last time, or ought to, as they show now.
+    shows: Vec<checks::Shown>,
+    /// By book, what each of its screens was drawn from when the checks last looked, as a number.
+    looked_at: BTreeMap<(usize, checks::Screen), u64>,
     violation: Option<Violation>,
     story: Vec<String>,
 }

@@ -46,6 +46,7 @@ impl Sim {
                 self.told(index, what, result.as_ref().err());
                 if let Some(device) = self.devices.get_mut(index) {
                     (device.at_the_door, device.look_again) = (false, true);
+                    device.doors += 1;
                 }
                 if person.is_some() || what == "signs out" || what == "wipes" {
                     super::locked(&self.wire).forget_pages(process);

@@ -157,18 +157,22 @@ impl Sim {
     }
 
     /// Whether something in an open outbox has no answer, or somebody is at a door.
-    fn anything_waits(&self) -> bool {
-        let busy = self.devices.iter().any(|device| device.at_the_door);
-        let waits = |book: usize| {
-            let entries = self.outbox_of(book);
-            entries
-                .iter()
-                .any(|entry| !matches!(entry.state, portal_core::outbox::OutboxState::Refused { .. }))
-        };
-        busy || (0..self.books.len()).any(waits)
+    fn anything_waits(&mut self) -> bool {
+        self.devices.iter().any(|device| device.at_the_door)
+            || (0..self.books.len()).any(|book| self.portal_of(book).is_some() && self.waits(book))
+    }
+
+    fn waits(&mut self, book: usize) -> bool {
+        let Some(book) = self.books.get(book) else { return false };
+        let raw = self.devices.get_mut(book.device).and_then(|device| device.raw(&book.directory));
+        raw.is_some_and(|raw| {
+            let waits = raw.prepare_cached("SELECT 1 FROM outbox WHERE state <> 3 LIMIT 1");
+            waits.and_then(|mut waits| waits.exists([])).unwrap_or(false)
+        })
     }
 
     fn look_at_all(&mut self) {
+        self.looked_at.clear();
         self.devices.iter_mut().for_each(|device| device.look_again = true);
     }
 }

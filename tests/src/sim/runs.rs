@@ -1,6 +1,6 @@
 //! Many runs: on all cores, some of them twice; and the shortest story of one that failed.
 
-use super::{Plan, Run, Violation, run};
+use super::{Plan, Run, Violation, run, shelf};
 use crate::practice::locked;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -50,7 +50,7 @@ pub fn many(
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
                     if place >= seeds || over.load(Ordering::Relaxed) {
-                        return;
+                        return shelf::clear();
                     }
                     let seed = first + place;
                     let one = twice(seed, steps);
@@ -121,7 +121,7 @@ pub fn hunt(
             scope.spawn(|| {
                 loop {
                     let place = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
-                    let Some(mutant) = mutants.get(place).copied() else { return };
+                    let Some(mutant) = mutants.get(place).copied() else { return shelf::clear() };
                     portal_core::proof::plant(Some(mutant));
                     let mut hunt = Hunt { mutant, runs: 0, found: None };
                     while hunt.found.is_none() && hunt.runs < most {
@@ -145,7 +145,9 @@ pub fn hunt(
 
 /// One run with its story.
 pub fn replay(seed: u64, steps: u64) -> Run {
-    run(Plan { telling: true, ..Plan::new(seed, steps) })
+    let told = run(Plan { telling: true, ..Plan::new(seed, steps) });
+    shelf::clear();
+    told
 }
 
 /// The shortest story of a run that failed: steps after the failure go, then as many of the others as
@@ -178,5 +180,7 @@ pub fn shrink(seed: u64, steps: u64) -> Run {
         }
         size = size.div_ceil(2);
     }
-    run(Plan { telling: true, without, ..Plan::new(seed, whole.steps) })
+    let told = run(Plan { telling: true, without, ..Plan::new(seed, whole.steps) });
+    shelf::clear();
+    told
 }

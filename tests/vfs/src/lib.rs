@@ -52,3 +52,16 @@ pub fn install() {
         shim::install();
     });
 }
+
+/// Makes SQLite's own file system in memory the default in this process: a name is a database that lives
+/// as long as a connection to it, and whoever opens the same name later finds it. It has no log and makes
+/// no system call. [`install`] must not come before or after.
+pub fn in_memory() {
+    // SAFETY: `memdb` is a static table that SQLite registers itself, found by its name, a C string.
+    unsafe {
+        let memory = rusqlite::ffi::sqlite3_vfs_find(c"memdb".as_ptr());
+        if !memory.is_null() {
+            rusqlite::ffi::sqlite3_vfs_register(memory, 1);
+        }
+    }
+}

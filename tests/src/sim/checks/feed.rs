@@ -1,28 +1,57 @@
 //! The base against the practice's feed.
 
+use super::number_of;
 use crate::practice::locked;
 use crate::sim::Sim;
 use portal_server_mock::world::FeedRow;
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hash;
 use uuid::Uuid;
 
-/// What a base holds: by kind and id, sequence, version and text of each row.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A row's kind, as a number, and its id.
+type RowId = (u64, Uuid);
+
+/// A row as the checks remember it: its text is a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    seq: i64,
+    ver: i64,
+    text: u64,
+}
+
+/// What a base holds.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Base {
     /// Epoch and checkpoint.
     pub(crate) place: (String, i64),
-    rows: BTreeMap<(String, Uuid), (i64, i64, String)>,
+    rows: BTreeMap<RowId, Row>,
     /// Rows that were deleted, with the checkpoint at which they were seen to be gone.
-    gone: BTreeMap<(String, Uuid), i64>,
+    gone: BTreeMap<RowId, i64>,
     /// Messages without a conversation.
-    dangling: i64,
-    /// What the outbox and the drafts hold, as a number.
-    own: u64,
+    dangling: usize,
+    /// By conversation, what it is drawn from, as a number: its rows and its part of the outbox.
+    pub(super) threads: BTreeMap<Uuid, u64>,
+    /// What the outbox holds, in words, and what the drafts do.
+    pub(super) outbox: String,
+    pub(super) drafts: String,
+    /// The texts of rows that the base before did not have.
+    pub(super) new_texts: Vec<String>,
 }
 
 const TABLES: [&str; 6] = ["practice", "client", "staff", "thread", "message", "read_mark"];
+const THREAD: u64 = 3;
+const MESSAGE: u64 = 4;
+
+fn kind(entity: &str) -> u64 {
+    let place = TABLES.iter().position(|table| *table == entity);
+    place.map_or_else(|| number_of(&entity) | 1 << 63, |place| place as u64)
+}
+
+fn name(kind: u64) -> &'static str {
+    usize::try_from(kind).ok().and_then(|kind| TABLES.get(kind)).copied().unwrap_or("what is unknown")
+}
 
 /// Epoch and checkpoint.
 pub(super) fn place(raw: &Connection) -> rusqlite::Result<(String, i64)> {
@@ -30,28 +59,76 @@ pub(super) fn place(raw: &Connection) -> rusqlite::Result<(String, i64)> {
     statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-fn read(raw: &Connection) -> rusqlite::Result<Base> {
+fn read(raw: &Connection, before: Option<&Base>) -> rusqlite::Result<Base> {
     let mut base = Base { place: place(raw)?, ..Base::default() };
-    let ours = TABLES.iter().map(|table| format!("SELECT '{table}', id, seq, ver, body FROM {table}"));
-    let sql = ours.chain(["SELECT entity, id, seq, ver, body FROM parked".to_owned()]).collect::<Vec<_>>();
-    let mut statement = raw.prepare_cached(&sql.join(" UNION ALL "))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let id = Uuid::from_bytes(row.get(1)?);
-        base.rows.insert((row.get(0)?, id), (row.get(2)?, row.get(3)?, row.get(4)?));
-    }
-    let dangling = "SELECT count(*) FROM message WHERE thread NOT IN (SELECT id FROM thread)";
-    let own = "SELECT key, state, coalesce(reason, ''), args FROM outbox UNION ALL SELECT key, 0, subject, body FROM draft";
-    let mut statement = raw.prepare_cached(own)?;
-    let mut rows = statement.query([])?;
-    let mut hash = DefaultHasher::new();
-    while let Some(row) = rows.next()? {
-        let key = row.get_ref(0)?.as_bytes().unwrap_or_default();
-        (key, row.get::<_, i64>(1)?, row.get_ref(2)?.as_str()?, row.get_ref(3)?.as_str()?).hash(&mut hash);
-    }
-    base.own = hash.finish();
-    base.dangling = raw.prepare_cached(dangling)?.query_row([], |row| row.get(0))?;
+    read_rows(raw, before, &mut base)?;
+    read_own(raw, &mut base)?;
     Ok(base)
+}
+
+/// A row is part of a conversation's screen under the conversation's id.
+fn read_rows(raw: &Connection, before: Option<&Base>, base: &mut Base) -> rusqlite::Result<()> {
+    let sql = "SELECT 0, id, seq, ver, body, NULL FROM practice
+         UNION ALL SELECT 1, id, seq, ver, body, NULL FROM client
+         UNION ALL SELECT 2, id, seq, ver, body, NULL FROM staff
+         UNION ALL SELECT 3, id, seq, ver, body, id FROM thread
+         UNION ALL SELECT 4, id, seq, ver, body, thread FROM message
+         UNION ALL SELECT 5, id, seq, ver, body, id FROM read_mark
+         UNION ALL SELECT entity, id, seq, ver, body, NULL FROM parked";
+    let mut statement = raw.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut threads_of_messages = Vec::new();
+    while let Some(row) = rows.next()? {
+        let kind = match row.get_ref(0)? {
+            ValueRef::Integer(place) => place.unsigned_abs(),
+            other => kind(other.as_str()?),
+        };
+        let (id, text) = (Uuid::from_bytes(row.get(1)?), row.get_ref(4)?.as_str()?);
+        let now = Row { seq: row.get(2)?, ver: row.get(3)?, text: number_of(&text) };
+        if before.and_then(|before| before.rows.get(&(kind, id))) != Some(&now) {
+            base.new_texts.push(text.to_owned());
+        }
+        if let Some(thread) = row.get::<_, Option<[u8; 16]>>(5)?.map(Uuid::from_bytes) {
+            base.draws(thread, &(kind, id, now.seq, now.ver, now.text));
+            if kind == MESSAGE {
+                threads_of_messages.push(thread);
+            }
+        }
+        base.rows.insert((kind, id), now);
+    }
+    let known = |thread: &Uuid| base.rows.contains_key(&(THREAD, *thread));
+    base.dangling = threads_of_messages.iter().filter(|thread| !known(thread)).count();
+    Ok(())
+}
+
+/// An op belongs to the conversation of its lane, `<what>:<id>`; a draft is typed in one or in none.
+fn read_own(raw: &Connection, base: &mut Base) -> rusqlite::Result<()> {
+    let sql = "SELECT lane, key, state, coalesce(reason, ''), args FROM outbox
+         UNION ALL SELECT 'draft', key, 0, subject, body FROM draft";
+    let mut statement = raw.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (lane, state) = (row.get_ref(0)?.as_str()?, row.get::<_, i64>(2)?);
+        let (key, reason, args) =
+            (row.get_ref(1)?.as_bytes()?, row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
+        let thread = lane.rsplit(':').next().and_then(|id| id.parse().ok()).unwrap_or_default();
+        base.draws(thread, &(key, state, reason, args));
+        let words = if lane == "draft" { &mut base.drafts } else { &mut base.outbox };
+        words.extend([reason, args, "\n"]);
+    }
+    Ok(())
+}
+
+impl Base {
+    fn draws(&mut self, thread: Uuid, what: &impl Hash) {
+        let number = self.threads.entry(thread).or_default();
+        *number = number.rotate_left(1).wrapping_add(number_of(what));
+    }
+
+    /// What is in here and may not have been in the one before, in words.
+    pub(super) fn new_words(&self) -> impl Iterator<Item = &str> {
+        self.new_texts.iter().chain([&self.outbox, &self.drafts]).map(String::as_str)
+    }
 }
 
 impl Sim {
@@ -64,36 +141,8 @@ impl Sim {
                 continue;
             };
             let raw = self.devices.get_mut(device).and_then(|device| device.raw(&directory));
-            if let Some(Ok(base)) = raw.map(read) {
+            if let Some(Ok(base)) = raw.map(|raw| read(raw, self.bases.get(&book))) {
                 self.fresh.insert(book, base);
-            }
-        }
-    }
-
-    /// Finds out which open books show something else than when the checks last looked, or ought to:
-    /// views are functions of the records, and what is expected of them one of the ledger.
-    pub(super) fn read_what_shows(&mut self) {
-        self.shows.clear();
-        for place in self.moved() {
-            let Some(book) = self.books.get(place).filter(|_| self.portal_of(place).is_some()) else {
-                continue;
-            };
-            // What could not be read is looked at now and again.
-            let Some(base) = self.fresh.get(&place) else {
-                self.looked_at.remove(&place);
-                self.shows.push(place);
-                continue;
-            };
-            let mut hash = DefaultHasher::new();
-            self.devices.get(book.device).map(|device| device.process()).hash(&mut hash);
-            (&base.place, &base.rows, base.own).hash(&mut hash);
-            for entry in &book.entries {
-                (&entry.thread, &entry.text, entry.owed as u8).hash(&mut hash);
-            }
-            book.drafts.hash(&mut hash);
-            let hash = hash.finish();
-            if self.looked_at.insert(place, hash) != Some(hash) {
-                self.shows.push(place);
             }
         }
     }
@@ -128,10 +177,10 @@ pub(super) fn place_never_goes_back(sim: &mut Sim) -> Result<(), String> {
 
 pub(super) fn versions_never_go_back(sim: &mut Sim) -> Result<(), String> {
     for (book, base) in &sim.fresh {
-        for (row, (seq, ver, _)) in &base.rows {
-            let before = sim.bases.get(book).and_then(|before| before.rows.get(row));
-            if before.is_some_and(|before| before.0 > *seq || before.1 > *ver) {
-                return Err(format!("{} {} went back to {ver}", row.0, row.1));
+        for (id, row) in &base.rows {
+            let before = sim.bases.get(book).and_then(|before| before.rows.get(id));
+            if before.is_some_and(|before| before.seq > row.seq || before.ver > row.ver) {
+                return Err(format!("{} {} went back to {}", name(id.0), id.1, row.ver));
             }
         }
     }
@@ -152,10 +201,11 @@ pub(super) fn base_is_one_checkpoint(sim: &mut Sim) -> Result<(), String> {
 
 fn same(base: &Base, theirs: &[FeedRow]) -> Result<(), String> {
     for row in theirs {
-        let Some((seq, ver, body)) = base.rows.get(&(row.entity.to_owned(), row.id)) else {
+        let Some(ours) = base.rows.get(&(kind(row.entity), row.id)) else {
             return Err(format!("{} {} is missing", row.entity, row.id));
         };
-        if (seq.unsigned_abs(), ver.unsigned_abs(), body.as_str()) != (row.seq, row.ver, row.data.as_str()) {
+        let (seq, ver) = (ours.seq.unsigned_abs(), ours.ver.unsigned_abs());
+        if (seq, ver, ours.text) != (row.seq, row.ver, number_of(&row.data.as_str())) {
             return Err(format!("{} {} is {seq}/{ver}, not {}/{}", row.entity, row.id, row.seq, row.ver));
         }
     }
@@ -166,7 +216,7 @@ fn same(base: &Base, theirs: &[FeedRow]) -> Result<(), String> {
 }
 
 pub(super) fn references_resolve(sim: &mut Sim) -> Result<(), String> {
-    match sim.fresh.values().map(|base| base.dangling).sum::<i64>() {
+    match sim.fresh.values().map(|base| base.dangling).sum::<usize>() {
         0 => Ok(()),
         dangling => Err(format!("{dangling} messages without their conversation")),
     }
@@ -176,8 +226,9 @@ pub(super) fn deleted_stays_deleted(sim: &mut Sim) -> Result<(), String> {
     for (book, base) in &sim.fresh {
         let Some(before) = sim.bases.get(book) else { continue };
         for (row, gone_at) in &before.gone {
-            if base.rows.get(row).is_some_and(|(seq, ..)| seq <= gone_at) && !before.rows.contains_key(row) {
-                return Err(format!("{} {} came back", row.0, row.1));
+            let back = base.rows.get(row).is_some_and(|row| row.seq <= *gone_at);
+            if back && !before.rows.contains_key(row) {
+                return Err(format!("{} {} came back", name(row.0), row.1));
             }
         }
     }

@@ -120,9 +120,8 @@ impl Sim {
         };
         let ours = File::open(directory.join("sync.lock"));
         let ours = ours.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
-        let sqlite = rusqlite::Connection::open(directory.join("portal.db"))
-            .and_then(|database| database.execute_batch("BEGIN EXCLUSIVE; ROLLBACK;"));
-        if ours || sqlite.is_err() {
+        let sqlite = self.devices.get(index).is_some_and(|device| device.is_open(&directory));
+        if ours || sqlite {
             let what = format!("device {index} is suspended with a file locked");
             return Err(Violation { invariant: "I32", what });
         }

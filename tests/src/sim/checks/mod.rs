@@ -9,9 +9,18 @@ pub(super) mod manners;
 mod seen;
 
 pub(super) use feed::Base;
+pub(super) use seen::{Screen, Shown};
 
 use super::ledger::Owed;
 use super::{Sim, Violation, locked};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// What may be large, as a number.
+fn number_of(what: &impl Hash) -> u64 {
+    let mut hash = DefaultHasher::new();
+    what.hash(&mut hash);
+    hash.finish()
+}
 
 /// When a check looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
