@@ -73,7 +73,7 @@ impl Home {
         let session = self.session.clone();
         self.session
             .mode
-            .run(async move {
+            .run_here(async move {
                 let now = session.server_now();
                 session.store()?.read(move |c| view(c, now)).await
             })

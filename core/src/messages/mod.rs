@@ -283,7 +283,7 @@ impl Messages {
         };
         self.session
             .mode
-            .run(async move {
+            .run_here(async move {
                 if driver.write(mark).await? {
                     point!("mark.kept");
                     session.changes.emit(&Change::Messages { thread: Some(thread) });
@@ -380,7 +380,7 @@ impl Messages {
         work: impl FnOnce(&Connection) -> Result<T, PortalError> + Send + 'static,
     ) -> Result<T, PortalError> {
         let session = self.session.clone();
-        self.session.mode.run(async move { session.store()?.read(work).await }).await
+        self.session.mode.run_here(async move { session.store()?.read(work).await }).await
     }
 
     async fn write(
@@ -391,7 +391,7 @@ impl Messages {
         let (driver, session) = (self.driver.clone(), self.session.clone());
         self.session
             .mode
-            .run(async move {
+            .run_here(async move {
                 driver.write(work).await?;
                 session.changes.emit(&change);
                 Ok(())
@@ -405,7 +405,7 @@ impl Messages {
         work: impl FnOnce(&Transaction<'_>) -> Result<(), PortalError> + Send + 'static,
     ) -> Result<(), PortalError> {
         let session = self.session.clone();
-        self.session.mode.run(async move { session.store()?.write(work).await }).await
+        self.session.mode.run_here(async move { session.store()?.write(work).await }).await
     }
 }
 

@@ -79,7 +79,7 @@ impl Outbox {
     /// Everything that waits, oldest first.
     pub async fn entries(&self) -> Result<Vec<OutboxEntry>, PortalError> {
         let session = self.session.clone();
-        self.session.mode.run(async move { session.store()?.read(entries).await }).await
+        self.session.mode.run_here(async move { session.store()?.read(entries).await }).await
     }
 
     /// Tries a refused entry again, unchanged, at the end of its conversation's queue; for an entry
@@ -139,7 +139,7 @@ impl Outbox {
         let key = Id::new(session.ports.clock.as_ref(), session.ports.entropy.as_ref());
         self.session
             .mode
-            .run(async move {
+            .run_here(async move {
                 driver
                     .write(move |tx, _| {
                         let op = outbox::by_key(tx, id)?

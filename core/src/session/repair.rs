@@ -73,7 +73,13 @@ impl Session {
             let (session, store) = (session.clone(), weak.clone());
             Box::pin(async move {
                 if let (Some(session), Some(store)) = (session.upgrade(), store.upgrade()) {
-                    session.mend(&store).await;
+                    // To its end, whoever found the damage.
+                    let mode = session.mode.clone();
+                    let mended = mode.run(async move {
+                        session.mend(&store).await;
+                        Ok(())
+                    });
+                    let _ = mended.await;
                 }
             })
         }));

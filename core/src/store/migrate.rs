@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/001_initial.sql"),
     include_str!("migrations/002_install_of_tokens.sql"),
     include_str!("migrations/003_staged_pages.sql"),
+    include_str!("migrations/004_one_page_a_write.sql"),
 ];
 
 /// Brings the file to this version.
