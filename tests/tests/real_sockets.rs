@@ -3,7 +3,7 @@
 
 use portal_core::account::{Registration, SessionState};
 use portal_core::change::Change;
-use portal_core::messages::{MessageState, ThreadFilter};
+use portal_core::messages::{MessageState, MessageView, ThreadFilter};
 use portal_core::net::PinSet;
 use portal_core::store::SoftVault;
 use portal_core::{Portal, PortalConfig, PortalError, Reason};
@@ -156,4 +156,27 @@ async fn a_dropped_wait_does_not_stop_a_verb() {
     })
     .await;
     assert!(portal.sync(None).await.unwrap().complete);
+}
+
+#[tokio::test]
+async fn a_send_whose_caller_goes_away_is_kept_told_of_and_sent() {
+    let (practice, scratch) = (practice(20), Scratch::new());
+    let portal = Portal::open(config(&practice, &scratch), vault(&scratch)).await.unwrap();
+    portal.account().register(registration(&practice)).await.unwrap();
+    assert!(portal.sync(None).await.unwrap().complete);
+    let list = portal.messages().threads(ThreadFilter::All, 0, 1).await.unwrap();
+    let (thread, changes) = (list.threads[0].id.clone(), portal.changes());
+    let send = portal.messages();
+    let send = send.send(thread.clone(), "Nobody waits for this.".into());
+    assert!(futures_util::FutureExt::now_or_never(send).is_none());
+    within(async {
+        while !matches!(changes.next().await, Some(Change::Outbox)) {}
+        let sent = |message: &MessageView| {
+            message.text == "Nobody waits for this." && message.state == MessageState::Sent
+        };
+        while !portal.messages().thread(thread.clone(), None, 50).await.unwrap().messages.iter().any(sent) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }

@@ -59,7 +59,7 @@ fn s2_the_connection_recipe_is_in_force() {
         ("foreign_keys", "1"),
         ("trusted_schema", "0"),
         ("mmap_size", "0"),
-        ("cache_size", "-16384"),
+        ("cache_size", "-4096"),
     ] {
         let found = pragma(&store, name);
         // With nothing mapped SQLite may answer no row's text at all.
@@ -81,11 +81,11 @@ fn sqlite_is_built_as_decided() {
 }
 
 #[test]
-fn both_caches_together_are_64_mib() {
+fn both_caches_together_are_52_mib() {
     let directory = scratch();
     let opener = Opener { path: directory.join(DATABASE), key: key(7) };
     let cache = |c: Connection| c.query_row("PRAGMA cache_size", [], |row| row.get::<_, i64>(0)).unwrap();
-    assert_eq!(cache(opener.writer().unwrap()) + cache(opener.reader().unwrap()), -64 * 1024);
+    assert_eq!(cache(opener.writer().unwrap()) + cache(opener.reader().unwrap()), -52 * 1024);
 }
 
 // SECURITY S4.
