@@ -12,7 +12,7 @@ use portal_tests::prepared;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Output};
 use std::sync::Arc;
 
 /// Counts the instructions of a sync's apply, of pages of messages and of a cold start under
@@ -45,6 +45,10 @@ const MAY_GROW: u64 = 30;
 fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.part.as_deref() {
+        Some([part, _]) if part == "processor" => {
+            println!("{}", processor());
+            Ok(true)
+        }
         Some([part, directory]) => play(part, Path::new(directory)).map(|()| true),
         _ => compare(args.write),
     };
@@ -65,7 +69,7 @@ fn file() -> PathBuf {
 fn compare(write: bool) -> Outcome<bool> {
     let scratch = Scratch::new();
     let kept = std::fs::read_to_string(file()).unwrap_or_default();
-    let (here, mut good) = (processor(), true);
+    let (here, mut good) = (valgrinds_processor()?, true);
     let mut lines = format!("processor {here}\n");
     let same = kept.lines().any(|line| line.strip_prefix("processor ").is_some_and(|kept| kept == here));
     for part in PARTS {
@@ -113,21 +117,34 @@ fn processor() -> String {
     name
 }
 
-/// Runs one part under callgrind, which collects inside of [`measured`] only.
-fn count(part: &str, directory: &Path) -> Outcome<u64> {
-    let out = directory.join(format!("{part}.callgrind"));
+/// What a program sees of the processor under valgrind, which hides the newest of it.
+fn valgrinds_processor() -> Outcome<String> {
+    let output = valgrind(&["--tool=none"], "processor", Path::new("."))?;
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+fn valgrind(tool: &[&str], part: &str, directory: &Path) -> Outcome<Output> {
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*counts*measured*"])
-        .arg(format!("--callgrind-out-file={}", out.display()))
+        .args(tool)
         .arg(std::env::current_exe()?)
         .args(["--part", part])
         .arg(directory)
         .output()
         .map_err(|_| "valgrind is needed (Debian: apt-get install valgrind)")?;
-    if !output.status.success() {
-        let said = [output.stdout, output.stderr].concat();
-        return Err(format!("{part}: {}", String::from_utf8_lossy(&said)).into());
+    if output.status.success() {
+        return Ok(output);
     }
+    let said = [output.stdout, output.stderr].concat();
+    Err(format!("{part}: {}", String::from_utf8_lossy(&said)).into())
+}
+
+/// Runs one part under callgrind, which collects inside of [`measured`] only.
+fn count(part: &str, directory: &Path) -> Outcome<u64> {
+    let out = directory.join(format!("{part}.callgrind"));
+    let to = format!("--callgrind-out-file={}", out.display());
+    let tool =
+        ["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=*counts*measured*", to.as_str()];
+    valgrind(&tool, part, directory)?;
     let text = std::fs::read_to_string(&out)?;
     let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).ok_or("no total")?;
     match total.trim().parse()? {
