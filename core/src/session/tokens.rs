@@ -113,11 +113,12 @@ impl Session {
     }
 
     /// The open user, if it is still the one who asked: while a request is under way the records may
-    /// be locked, or another person's be opened.
+    /// be locked, and opened again, or another person's be opened. Then the run that asked is over, and
+    /// nobody is signed out.
     fn user_of(&self, who: &Arc<Store>) -> Result<User, Failure> {
         let user = self.now().user.clone().filter(|user| Arc::ptr_eq(&user.store, who));
         user.ok_or_else(|| {
-            Failure::Local(self.store().err().unwrap_or(PortalError::signed_out(Reason::NotSignedIn)))
+            Failure::Local(self.store().err().unwrap_or(PortalError::storage(Reason::Suspended)))
         })
     }
 

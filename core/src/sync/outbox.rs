@@ -154,9 +154,11 @@ pub(crate) fn counts(c: &Connection) -> Result<(u64, u64), PortalError> {
     Ok((waiting.unsigned_abs(), refused.unsigned_abs()))
 }
 
-/// Lanes with something to send.
+/// Lanes with something to send, the one that has waited longest first: an order of names would be one of
+/// the wall clock, which is in the ids (I27).
 pub(crate) fn lanes(c: &Connection) -> Result<Vec<String>, PortalError> {
-    let mut statement = c.prepare_cached("SELECT DISTINCT lane FROM outbox WHERE state < 2 ORDER BY lane")?;
+    let mut statement =
+        c.prepare_cached("SELECT lane FROM outbox WHERE state < 2 GROUP BY lane ORDER BY min(pk)")?;
     let rows = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(rows)
 }

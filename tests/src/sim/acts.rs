@@ -5,6 +5,7 @@ use super::dice::Dice;
 use super::disk::Death;
 use super::ledger::{Entry, Owed};
 use super::outcomes::Done;
+use super::practice_side::threads_in_order;
 use super::{Sim, locked};
 use futures_util::FutureExt;
 use portal_core::account::Unsent;
@@ -53,6 +54,7 @@ impl Sim {
         } else if dice.chance(faults.epoch) {
             let back = dice.chance(0.5).then(|| self.time.server() - chrono::TimeDelta::minutes(5));
             locked(&self.world).bump_epoch(back);
+            locked(&self.wire).forget_every_page();
             // An answer that nobody heard is lost with them; what was refused may be done later.
             let unanswered = self.books.iter_mut().flat_map(|book| &mut book.entries);
             unanswered.filter(|entry| !entry.in_base).for_each(|entry| entry.renumbered = true);
@@ -169,7 +171,9 @@ impl Sim {
             Some(book) => {
                 let client = self.people.get(book.person)?.client;
                 let started = book.entries.iter().filter_map(|entry| entry.thread.clone());
-                locked(&self.world).threads_of(client).map(|t| t.id.to_string()).chain(started).collect()
+                let world = locked(&self.world);
+                let known = threads_in_order(&world, client).into_iter();
+                known.map(|thread| thread.id.to_string()).chain(started).collect()
             }
             None => Vec::new(),
         };
@@ -178,8 +182,8 @@ impl Sim {
             let any: Vec<String> = self
                 .people
                 .iter()
-                .flat_map(|p| world.threads_of(p.client))
-                .map(|t| t.id.to_string())
+                .flat_map(|person| threads_in_order(&world, person.client))
+                .map(|thread| thread.id.to_string())
                 .collect();
             return dice.pick(&any).cloned();
         }

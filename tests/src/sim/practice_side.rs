@@ -7,7 +7,7 @@ use crate::practice::{ISSUER, setup};
 use chrono::{DateTime, TimeDelta, Utc};
 use portal_server_mock::world::{
     Author, Banner, NewAppointment, NewClient, NewStaff, PastMessage, PastThread, Phone, Policy,
-    PracticeRecord, Route, RouteLabel, StaffRole,
+    PracticeRecord, Route, RouteLabel, StaffRole, Thread,
 };
 use portal_server_mock::{Outcome, World, handle};
 use std::sync::LazyLock;
@@ -117,6 +117,13 @@ fn build() -> Option<Cast> {
     Some(Cast { world, people, staff })
 }
 
+/// A client's conversations as they began: an order of ids would be one of the wall clocks in them.
+pub(crate) fn threads_in_order(world: &World, client: Uuid) -> Vec<&Thread> {
+    let mut threads: Vec<&Thread> = world.threads_of(client).collect();
+    threads.sort_by_key(|thread| (thread.created_at, &thread.subject));
+    threads
+}
+
 /// Registers as the core would; the tokens are of no interest.
 fn register(world: &mut World, link: &str, marker: &str, now: DateTime<Utc>) -> Option<()> {
     let body = serde_json::json!({
@@ -174,7 +181,7 @@ pub(crate) fn staff_acts(
 ) -> String {
     let (Some(person), Some(&writer)) = (dice.pick(people), staff.first()) else { return String::new() };
     let threads: Vec<Uuid> =
-        world.threads_of(person.client).filter(|thread| !thread.withdrawn).map(|thread| thread.id).collect();
+        threads_in_order(world, person.client).iter().filter(|t| !t.withdrawn).map(|t| t.id).collect();
     let thread = dice.pick(&threads).copied();
     let text = format!("{} hears from staff, {number}", person.marker);
     let marker = person.marker;
