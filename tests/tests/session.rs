@@ -263,6 +263,27 @@ fn a4_answers_lost_again_and_again_cost_nothing_within_the_grace() {
     assert_eq!((refreshes(&practice), state(&phone.portal).0), (8, SessionState::Active));
 }
 
+// The simulator's seed 12597: the background took it for a sign-out and stopped.
+#[test]
+fn a_refused_token_that_meets_a_lock_and_an_unlock_signs_nobody_out() {
+    let practice = Practice::demo(3);
+    let phone = Phone::registered(&practice, 20);
+    now(phone.portal.sync(None)).unwrap();
+    let_the_token_end(&practice, &phone.portal);
+    let (portal, clock) = (phone.portal.clone(), practice.clock.clone());
+    practice.next(
+        "GET /v1/sync",
+        Mishap::First(Box::new(move |_| {
+            clock.advance(Duration::from_secs(301));
+            assert_eq!(portal.account().session().state, SessionState::Locked);
+            now(portal.account().unlock()).unwrap();
+        })),
+    );
+    assert_eq!(now(phone.portal.sync(None)), Err(PortalError::Storage { reason: Reason::Suspended }));
+    assert_eq!((refreshes(&practice), state(&phone.portal).0), (0, SessionState::Active));
+    assert!(now(phone.portal.sync(None)).unwrap().complete);
+}
+
 #[test]
 fn a4_a_caller_who_goes_away_does_not_stop_a_refresh_half_way() {
     let practice = Practice::demo(3);
