@@ -56,7 +56,7 @@ impl Driver {
 
     /// When a background try makes sense: now, later while something waits to be sent, or never.
     /// `over`: the last one ended where only a person can help.
-    async fn retry_in(&self, over: bool) -> Option<Duration> {
+    pub(super) async fn retry_in(&self, over: bool) -> Option<Duration> {
         if over {
             return self.engine().asked().then_some(Duration::ZERO);
         }

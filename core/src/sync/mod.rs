@@ -141,6 +141,11 @@ impl Driver {
 
     fn start(self: &Arc<Self>, trigger: Trigger) {
         self.engine().trigger(trigger);
+        self.go_on();
+    }
+
+    /// Tries in the background as long as something waits to be sent.
+    fn go_on(self: &Arc<Self>) {
         if self.running.swap(true, Ordering::SeqCst) {
             self.wake.notify_one();
         } else {
@@ -159,6 +164,10 @@ impl Driver {
         let end = deadline.map(|ms| self.session.ports.clock.boot().saturating_add(ms));
         let work = async {
             let result = self.run(end).await;
+            // It may have been this run that found something to send: a refill after a restore does.
+            if result.as_ref().is_err_and(engine::passes) && self.retry_in(false).await.is_some() {
+                self.go_on();
+            }
             // Without a network they wait, too.
             if !matches!(result, Err(PortalError::Offline { .. })) && !self.over(end) {
                 let _ = self.in_time(end, self.session.deliver_revocations()).await;

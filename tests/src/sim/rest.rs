@@ -119,7 +119,9 @@ impl Sim {
                 }
             }
             self.settle_down(self.time.now() + BACKOFF)?;
-            if signs_in && portal.account().session().state != SessionState::Active {
+            let opened = self.book_of(index).and_then(|book| self.books.get(book)).map(|book| book.person);
+            let open = portal.account().session().state == SessionState::Active;
+            if signs_in && !(open && (person.is_none() || person == opened)) {
                 // Too many sign-ins failed while the access was revoked: half an hour's lock.
                 self.time.pass_to(self.time.now() + 31 * 60_000);
             }

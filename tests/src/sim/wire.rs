@@ -93,6 +93,8 @@ pub(crate) struct Wire {
     told: BTreeMap<Process, Told>,
     /// Pages given to each process, as long as it is one person's.
     pages: BTreeMap<Process, Vec<Response<Vec<u8>>>>,
+    /// Calls whose pages are not kept.
+    forgotten: BTreeSet<u64>,
     /// By access token, the refresh token that it was got for; and those whose successor was used.
     got_for: BTreeMap<String, String>,
     used_up: BTreeSet<String>,
@@ -120,6 +122,7 @@ impl Wire {
             open: BTreeMap::new(),
             told: BTreeMap::new(),
             pages: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
             got_for: BTreeMap::new(),
             used_up: BTreeSet::new(),
             number: 0,
@@ -152,9 +155,12 @@ impl Wire {
         self.pages.remove(&process);
     }
 
-    /// Another person uses the process from now on: no page of the one before can come again.
+    /// Another person uses the process from now on: no page of the one before can come again, be it on its
+    /// way.
     pub(crate) fn forget_pages(&mut self, process: Process) {
         self.pages.remove(&process);
+        let open = self.open.iter().filter(|(_, open)| open.process == process);
+        self.forgotten.extend(open.map(|(call, _)| *call));
     }
 
     /// The practice was restored: no cache gives out what it said before, which no client could tell.
@@ -330,7 +336,9 @@ impl Wire {
             let pages = self.pages.entry(pages.unwrap_or_default()).or_default();
             let earlier =
                 self.dice.chance(faults.stale_page).then(|| self.dice.pick(pages).cloned()).flatten();
-            pages.push(response.clone());
+            if !self.forgotten.contains(&call) {
+                pages.push(response.clone());
+            }
             if let Some(earlier) = earlier {
                 self.tell(|| format!("#{call} is answered with an earlier page"));
                 let now = self.time.now();
