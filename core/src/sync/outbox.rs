@@ -364,24 +364,13 @@ pub(crate) fn doubt(tx: &Transaction<'_>, op: &OpRow, reason: &Reason) -> Result
 /// Puts a refused op back at the end of its lane, under a new key: the server keeps its answer to
 /// the old one for ever.
 pub(crate) fn requeue(tx: &Transaction<'_>, op: &OpRow, args: &str, key: Id) -> Result<(), PortalError> {
-    remove(tx, op.pk)?;
-    point!("outbox.requeued");
     tx.prepare_cached(
         "INSERT INTO outbox (key, lane, type, entity, id, args, created_at, state, deadline, base)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9)",
+         SELECT ?2, lane, type, entity, id, ?3, created_at, 0, deadline, base FROM outbox WHERE pk = ?1",
     )?
-    .execute(params![
-        key.as_bytes(),
-        op.lane,
-        op.kind,
-        op.entity,
-        op.id.as_bytes(),
-        args,
-        op.created_at.0,
-        op.guard.deadline.map(|at| at.0),
-        op.guard.base
-    ])?;
-    Ok(())
+    .execute((op.pk, key.as_bytes(), args))?;
+    point!("outbox.requeued");
+    remove(tx, op.pk)
 }
 
 /// A pull begins after everything that is done: what does not know its change is in its checkpoint.

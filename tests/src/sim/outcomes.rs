@@ -59,10 +59,7 @@ impl Sim {
                     if let Some(device) = self.devices.get_mut(index) {
                         device.suspended = true;
                     }
-                    // A sign-in that comes to its end just now opens the records: see ADR 10.
-                    if self.devices.get(index).is_some_and(|device| !device.at_the_door) {
-                        self.check_suspended(index)?;
-                    }
+                    self.check_suspended(index)?;
                 }
             }
             Done::Resumed(result) => self.told(index, "resumed", result.as_ref().err()),

@@ -53,10 +53,9 @@ impl Shelf {
         if let Some(known) = databases.get_mut(&name) {
             return known.idle.take().map_or_else(|| labelled(&known.place, make), Ok);
         }
-        let (mut database, connection) = SPARE.with_borrow_mut(|spare| spare.take(make))?;
+        let (database, connection) = SPARE.with_borrow_mut(|spare| spare.take(make))?;
         let name = format!("{} {}", databases.len(), database.place.display());
         std::fs::write(path, &name)?;
-        database.idle = None;
         databases.insert(name, database);
         Ok(connection)
     }
