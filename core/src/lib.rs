@@ -10,8 +10,10 @@
 pub mod account;
 pub mod change;
 pub mod error;
+#[cfg(feature = "floor")]
+pub mod floor;
 pub mod home;
-mod log;
+pub mod log;
 pub mod messages;
 pub mod net;
 pub mod outbox;

@@ -135,7 +135,7 @@ impl Portal {
                     Ok(store) => {
                         store.suspend().await?;
                         point!("suspend.closed");
-                        log::event(log::Event::StoreSuspended, None, 0u64);
+                        log::event(log::LogEvent::StoreSuspended, None, 0u64);
                         Ok(())
                     }
                     Err(_) => Ok(()),

@@ -10,7 +10,13 @@ use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
+/// What a library that links the core does once in its process, before the core's first thread starts.
+/// Hand it over with `inventory::submit!`.
+pub struct AtStart(pub fn());
+inventory::collect!(AtStart);
+
 static RUNTIME: LazyLock<std::io::Result<tokio::runtime::Runtime>> = LazyLock::new(|| {
+    inventory::iter::<AtStart>.into_iter().for_each(|AtStart(work)| work());
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("portal").enable_all().build()
 });
 

@@ -1,7 +1,7 @@
 //! Requests to the practice and what their answers mean.
 
 use crate::error::{PortalError, Reason};
-use crate::log::{self, Event};
+use crate::log::{self, LogEvent};
 use crate::net::bound;
 use crate::net::problem::{Class, classify};
 use crate::ports::{Exchange, Ports};
@@ -85,7 +85,7 @@ pub(crate) async fn send(ports: &Ports, call: Call<'_>) -> Result<Response<Vec<u
         .send(Exchange { request, max_body: MAX_BODY, timeout: bound::within(TIMEOUT, ports.clock.as_ref()) })
         .await;
     let response = answer.map_err(|error| {
-        log::event(Event::RequestFailed, Some(&error.into()), 0u64);
+        log::event(LogEvent::RequestFailed, Some(&error.into()), 0u64);
         Failure::Later { reason: error.into(), wait: None }
     })?;
     sort(response)
@@ -97,7 +97,7 @@ fn sort(response: Response<Vec<u8>>) -> Result<Response<Vec<u8>>, Failure> {
     if matches!(class, Class::Ok | Class::NotModified) {
         return Ok(response);
     }
-    log::event(Event::RequestFailed, None, status);
+    log::event(LogEvent::RequestFailed, None, status);
     Err(match class {
         Class::Unauthorized(_) => Failure::Unauthorized,
         Class::Forbidden(problem) if problem.code == Reason::AccessRevoked.code() => Failure::Revoked,

@@ -178,7 +178,7 @@ impl Session {
         let (due, reason) = now.activity.due(now.rule);
         if now.user.is_some() && self.ports.clock.boot() >= due {
             self.leave_records(now, Event::Locked(reason));
-            log::event(log::Event::Locked, None, 0u64);
+            log::event(log::LogEvent::Locked, None, 0u64);
         }
     }
 
@@ -209,7 +209,7 @@ impl Session {
             point!("lock.closed");
             self.leave_records(self.now(), Event::Locked(reason));
             point!("lock.left");
-            log::event(log::Event::Locked, None, 0u64);
+            log::event(log::LogEvent::Locked, None, 0u64);
         }
         Ok(())
     }
@@ -240,7 +240,7 @@ impl Session {
         account.install_id = install.unwrap_or(account.install_id);
         self.enter(User { account, store: Arc::new(store), access }, Event::Unlocked { ended });
         point!("unlock.entered");
-        log::event(log::Event::Unlocked, None, 0u64);
+        log::event(log::LogEvent::Unlocked, None, 0u64);
         Ok(())
     }
 
@@ -283,7 +283,7 @@ impl Session {
         point!("admit.named");
         self.enter(User { account, store, access }, Event::SignedIn);
         point!("admit.entered");
-        log::event(log::Event::SignedIn, None, 0u64);
+        log::event(log::LogEvent::SignedIn, None, 0u64);
         Ok(())
     }
 
@@ -374,7 +374,7 @@ impl Session {
 
     async fn open_store(&self, directory: &Path, key: &MasterKey) -> Result<Store, PortalError> {
         let store = Store::open(directory, self.database_key(key), &self.ports.files, &self.mode).await?;
-        log::event(log::Event::StoreOpened, None, 0u64);
+        log::event(log::LogEvent::StoreOpened, None, 0u64);
         Ok(store)
     }
 
@@ -401,7 +401,7 @@ impl Session {
             content.out = None;
         })?;
         point!("destroy.forgotten");
-        log::event(log::Event::Wiped, None, 0u64);
+        log::event(log::LogEvent::Wiped, None, 0u64);
         self.changes.emit(&Change::Session);
         self.changes.emit(&Change::Everything);
         Ok(())

@@ -172,7 +172,7 @@ impl Session {
                 point!("tokens.saved");
                 self.adopt(who, &row.access);
                 point!("tokens.adopted");
-                log::event(log::Event::SessionRefreshed, None, 0u64);
+                log::event(log::LogEvent::SessionRefreshed, None, 0u64);
                 Ok((row.access, true))
             }
             Err(Failure::Unauthorized) => {
@@ -213,7 +213,7 @@ impl Session {
             Ok(())
         })
         .await?;
-        log::event(log::Event::SessionEnded, Some(&Reason::SessionEnded), 0u64);
+        log::event(log::LogEvent::SessionEnded, Some(&Reason::SessionEnded), 0u64);
         if self.user_of(who).is_ok() {
             self.apply(Event::Ended(Reason::SessionEnded));
         }
@@ -223,7 +223,7 @@ impl Session {
     /// The practice withdrew the access of whoever asked: their keys go at once.
     fn revoked<T>(&self, who: &Arc<Store>) -> Result<T, Failure> {
         let account = self.user_of(who)?.account;
-        log::event(log::Event::SessionEnded, Some(&Reason::AccessRevoked), 0u64);
+        log::event(log::LogEvent::SessionEnded, Some(&Reason::AccessRevoked), 0u64);
         if self.destroy(&account, Reason::AccessRevoked).is_err() {
             // The key could not be destroyed now: `wipe` marked it and goes on at the next start.
             self.apply(Event::Destroyed(Reason::AccessRevoked));
@@ -277,7 +277,7 @@ impl Session {
         point!("leave.noted");
         self.destroy(&account, Reason::NotSignedIn)?;
         point!("leave.destroyed");
-        log::event(log::Event::SignedOut, None, 0u64);
+        log::event(log::LogEvent::SignedOut, None, 0u64);
         // What takes longer is delivered another time.
         select(pin!(self.deliver_revocations()), self.ports.clock.sleep(SHORT_TRY)).await;
         Ok(())

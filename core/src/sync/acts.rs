@@ -7,7 +7,7 @@ use super::outbox::{self, OpRow};
 use super::{Driver, SyncReport, wire};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
-use crate::log::{self, Event};
+use crate::log::{self, LogEvent};
 use crate::proof::{planted, point};
 use crate::session::api::{self, Failure};
 use crate::store::Store;
@@ -172,7 +172,7 @@ impl Driver {
                     })
                     .await?;
                 point!("push.settled");
-                log::event(Event::OpsSettled, None, settled.done);
+                log::event(LogEvent::OpsSettled, None, settled.done);
                 report.sent += settled.done;
                 self.heard(Heard::Pushed { later: settled.later });
                 self.session.changes.emit(&Change::Outbox);

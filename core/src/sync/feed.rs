@@ -5,7 +5,7 @@ use super::outbox;
 use super::wire::{Change as WireChange, Page, Verb};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
-use crate::log::{self, Event};
+use crate::log::{self, LogEvent};
 use crate::proof::{planted, point};
 use crate::values::{Id, Millis};
 use ring::digest::{SHA256, digest};
@@ -109,7 +109,7 @@ pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {
     }
     tx.prepare_cached("UPDATE feed SET resync = 1")?.execute([])?;
     point!("feed.refill-marked");
-    log::event(Event::ResyncStarted, None, 0u64);
+    log::event(LogEvent::ResyncStarted, None, 0u64);
     Ok(())
 }
 
@@ -294,7 +294,7 @@ fn finish(
     .execute(params![page.epoch, page.next, checkpoint, as_of.map(|at| at.0)])?;
     point!("feed.placed");
     taken.published = true;
-    log::event(Event::PagePublished, None, taken.received);
+    log::event(LogEvent::PagePublished, None, taken.received);
     Ok(())
 }
 
@@ -454,7 +454,7 @@ impl Sink<'_, '_> {
             .prepare_cached("INSERT OR REPLACE INTO quarantined (entity, id, seq, reason, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute((entity, id, seq, reason, body))?;
         self.taken.quarantined += 1;
-        log::event(Event::RecordQuarantined, None, seq.unsigned_abs());
+        log::event(LogEvent::RecordQuarantined, None, seq.unsigned_abs());
         Ok(())
     }
 }

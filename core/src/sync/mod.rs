@@ -12,7 +12,7 @@ mod wire;
 
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
-use crate::log::{self, Event};
+use crate::log::{self, LogEvent};
 use crate::net::bound;
 use crate::proof::{planted, point};
 use crate::session::Session;
@@ -232,7 +232,7 @@ impl Driver {
         point!("sync.locked");
         let clock = self.session.ports.clock.clone();
         let mut report = SyncReport::default();
-        log::event(Event::SyncStarted, None, 0u64);
+        log::event(LogEvent::SyncStarted, None, 0u64);
         self.adopt_install(store).await?;
         while !self.over(end) {
             self.may_go_on()?;
@@ -251,7 +251,7 @@ impl Driver {
             }
         }
         point!("sync.ended");
-        log::event(Event::SyncEnded, None, report.received);
+        log::event(LogEvent::SyncEnded, None, report.received);
         match self.ended(store, report).await {
             Err(error @ PortalError::Storage { .. }) => Err(error.into()),
             result => Ok(result),
