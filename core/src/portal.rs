@@ -121,7 +121,11 @@ impl Portal {
         self.session.mode.run(async move { driver.sync(deadline_ms).await }).await
     }
 
-    /// Closes the files before the system suspends the app: when this returns, no file is locked.
+    /// Closes the files before the system suspends the app: when this returns, no file is open. Until
+    /// [`Portal::resume`] what needs one answers `Storage { suspended }`, also an unlock or a sign-in.
+    ///
+    /// # Errors
+    /// `Storage` when a file cannot be closed.
     pub async fn suspend(&self) -> Result<(), PortalError> {
         let (session, driver) = (self.session.clone(), self.driver.clone());
         self.session
@@ -131,27 +135,25 @@ impl Portal {
                 if !planted!(SuspendedWithALock) {
                     driver.unlock();
                 }
-                match session.store() {
-                    Ok(store) => {
-                        store.suspend().await?;
-                        point!("suspend.closed");
-                        log::event(log::LogEvent::StoreSuspended, None, 0u64);
-                        Ok(())
-                    }
-                    Err(_) => Ok(()),
-                }
+                session.suspend().await?;
+                point!("suspend.closed");
+                log::event(log::LogEvent::StoreSuspended, None, 0u64);
+                Ok(())
             })
             .await
     }
 
-    /// Opens the files again after [`Portal::suspend`].
+    /// Opens again what was open before [`Portal::suspend`]. Call it before a sign-in is finished with
+    /// the address that the browser came back with.
+    ///
+    /// # Errors
+    /// `Storage` when the file cannot be opened.
     pub async fn resume(&self) -> Result<(), PortalError> {
         let (session, driver) = (self.session.clone(), self.driver.clone());
         self.session
             .mode
             .run(async move {
-                if let Ok(store) = session.store() {
-                    store.resume().await?;
+                if session.resume().await? {
                     point!("resume.opened");
                     if !planted!(NothingGoesOnAfterResume) {
                         driver.nudge();

@@ -162,6 +162,8 @@ mod switch {
         NothingGoesOnAfterUnlock,
         /// What waited while suspended waits on afterwards.
         NothingGoesOnAfterResume,
+        /// An unlock or a sign-in opens the records of a suspended app.
+        OpensWhileSuspended,
         /// A suspended app keeps a file locked.
         SuspendedWithALock,
         /// Whoever signs in gets the records of the one before.

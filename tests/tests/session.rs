@@ -420,35 +420,3 @@ fn an_app_that_is_too_old_keeps_everything_and_says_so() {
     assert!(now(phone.portal.sync(None)).unwrap().complete);
     assert_eq!(effects(&practice, &message), 1);
 }
-
-#[test]
-fn suspended_files_are_closed_and_resumed_files_are_the_same() {
-    let practice = Practice::demo(10);
-    let phone = Phone::registered(&practice, 10);
-    let before = lab::seen(&phone.portal).unwrap();
-    now(phone.portal.suspend()).unwrap();
-    let suspended = PortalError::Storage { reason: Reason::Suspended };
-    assert_eq!(now(phone.portal.home().view()).unwrap_err(), suspended);
-    assert_eq!(now(phone.portal.sync(None)).unwrap_err(), suspended);
-    let open = |directory: &std::path::Path| {
-        let links = std::fs::read_dir("/proc/self/fd").unwrap();
-        links
-            .filter_map(|link| std::fs::read_link(link.unwrap().path()).ok())
-            .filter(|file| file.starts_with(directory))
-            .count()
-    };
-    assert_eq!(open(phone.directory()), 0);
-    assert!(!users(phone.directory())[0].join("portal.db-wal").exists());
-    now(phone.portal.suspend()).unwrap();
-    now(phone.portal.resume()).unwrap();
-    assert!(open(phone.directory()) > 0, "the control");
-    assert_eq!(lab::seen(&phone.portal).unwrap(), before);
-    assert!(now(phone.portal.sync(None)).unwrap().complete);
-
-    now(phone.portal.suspend()).unwrap();
-    now(phone.portal.account().lock()).unwrap();
-    now(phone.portal.resume()).unwrap();
-    assert_eq!(state(&phone.portal).0, SessionState::Locked);
-    now(phone.portal.account().unlock()).unwrap();
-    assert_eq!(lab::seen(&phone.portal).unwrap(), before);
-}

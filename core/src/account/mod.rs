@@ -126,7 +126,8 @@ impl Account {
     /// # Errors
     /// `Refused` with `no_pending_sign_in`, one of `redirect_*`, `state_mismatch`, `issuer_mismatch`
     /// (these leave the pending sign-in as it is), `sign_in_denied` or `code_refused` (these end it);
-    /// `Offline`; `Locked` when the device's key store refuses; `SignedOut { access_revoked }`.
+    /// `Offline`; `Locked` when the device's key store refuses; `SignedOut { access_revoked }`;
+    /// `Storage { suspended }` before `resume` was called, which leaves it pending too.
     pub async fn sign_in_finish(&self, redirect: String) -> Result<(), PortalError> {
         self.enter(|session| async move { finish(&session, &redirect).await }).await
     }
@@ -236,6 +237,8 @@ async fn register(session: &Arc<Session>, registration: Registration) -> Result<
         return Err(PortalError::refused_field(Reason::Malformed, "date_of_birth"));
     }
     drop(session.known()?);
+    // Before the invitation is spent: nothing could be kept of what it brings.
+    drop(session.awake().await?);
     let pending = pending(session, None).await?;
     #[derive(serde::Serialize)]
     struct Request<'a> {
@@ -300,6 +303,8 @@ async fn begin(session: &Arc<Session>) -> Result<String, PortalError> {
 
 async fn finish(session: &Arc<Session>, redirect: &str) -> Result<(), PortalError> {
     let none = || PortalError::refused(Reason::NoPendingSignIn);
+    // Before the code is spent: nothing could be kept of what it brings.
+    drop(session.awake().await?);
     let pending = session.known()?.content().pending.clone().ok_or_else(none)?;
     let answer = redirect::parse(
         redirect,

@@ -27,6 +27,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+use tokio::sync::RwLockReadGuard;
 use url::Url;
 
 /// The checked configuration.
@@ -71,6 +72,11 @@ pub(crate) struct Session {
     watching: AtomicBool,
     /// One sign-in, unlock, lock or sign-out at a time.
     door: tokio::sync::Mutex<()>,
+    /// Whether files may be opened. Whoever opens one holds it until the file is the open one or closed
+    /// again, so that a suspension waits for it.
+    awake: tokio::sync::RwLock<bool>,
+    /// Files that are closing for good on threads of their own.
+    closing: Arc<Mutex<Vec<Arc<Store>>>>,
 }
 
 /// The part that is in memory only.
@@ -111,6 +117,8 @@ impl Session {
             due_moved: Arc::default(),
             watching: AtomicBool::new(false),
             door: tokio::sync::Mutex::new(()),
+            awake: tokio::sync::RwLock::new(true),
+            closing: Arc::default(),
         })
     }
 
@@ -189,11 +197,54 @@ impl Session {
         now.state = now.state.clone().after(event);
         drop(now);
         if let Some(user) = user {
-            user.store.close();
-            self.mode.background(async move { drop(user) });
+            self.close(user.store);
         }
         self.changes.emit(&Change::Session);
         self.changes.emit(&Change::Everything);
+    }
+
+    /// Closes a file for good, without waiting for its threads.
+    fn close(&self, store: Arc<Store>) {
+        store.close();
+        let closing = self.closing.clone();
+        list(&closing).push(store.clone());
+        self.mode.background(async move {
+            // Behind the closing in its queue.
+            let _ = store.suspend().await;
+            list(&closing).retain(|closing| !Arc::ptr_eq(closing, &store));
+        });
+    }
+
+    /// Leave to open files, until it is dropped.
+    ///
+    /// # Errors
+    /// `Storage { suspended }`.
+    pub(crate) async fn awake(&self) -> Result<RwLockReadGuard<'_, bool>, PortalError> {
+        let awake = self.awake.read().await;
+        if *awake { Ok(awake) } else { Err(PortalError::storage(Reason::Suspended)) }
+    }
+
+    /// Closes every file and opens none until [`Session::resume`]. When this returns Ok, none is open.
+    pub(crate) async fn suspend(&self) -> Result<(), PortalError> {
+        *self.awake.write().await = planted!(OpensWhileSuspended);
+        let open = self.now().user.as_ref().map(|user| user.store.clone());
+        if let Some(store) = open {
+            store.suspend().await?;
+        }
+        let closing = list(&self.closing).clone();
+        for store in closing {
+            store.suspend().await?;
+        }
+        Ok(())
+    }
+
+    /// Lets files be opened again, and opens the one that was open; whether one was.
+    pub(crate) async fn resume(&self) -> Result<bool, PortalError> {
+        *self.awake.write().await = true;
+        match self.store() {
+            Ok(store) => store.resume().await.map(|()| true),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Locks now; returns when the key has left memory and no file is open any more.
@@ -221,14 +272,12 @@ impl Session {
             return self.store().map(|_| ());
         };
         let mut account = self.locked_account()?;
-        let (store, session) = match self.open_records(&account).await {
-            Ok(opened) => opened,
-            Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => {
-                self.destroy(&account, Reason::VaultKeyGone)?;
-                return Err(PortalError::signed_out(Reason::VaultKeyGone));
-            }
-            Err(error) => return Err(error),
+        let Some(key) = self.key(&account).await? else {
+            self.destroy(&account, Reason::VaultKeyGone)?;
+            return Err(PortalError::signed_out(Reason::VaultKeyGone));
         };
+        let _awake = self.awake().await?;
+        let (store, session) = self.open_records(&account, &key).await?;
         // A file that was in use has one: this one is lost, or replaced without it.
         let Some(tokens::Row { access, ended, install, .. }) = session else {
             self.say_damaged();
@@ -254,11 +303,14 @@ impl Session {
         drop(self.known()?);
         let account = self.account_of(&tokens.subject, pending);
         point!("admit.begun");
-        let _admission = install::admission(&self.root)?;
         let open = self.now().user.clone().filter(|user| user.account.directory == account.directory);
+        // Before the rest: it may wait for the person.
+        let key = if open.is_none() { self.key(&account).await? } else { None };
+        let _awake = self.awake().await?;
+        let _admission = install::admission(&self.root)?;
         let store = match open {
             Some(user) => user.store,
-            None => Arc::new(self.open_or_make_records(&account).await?),
+            None => Arc::new(self.open_or_make_records(&account, key).await?),
         };
         point!("admit.opened");
         let access = tokens.access.clone();
@@ -306,33 +358,52 @@ impl Session {
         }
     }
 
-    async fn open_or_make_records(&self, account: &Account) -> Result<Store, PortalError> {
-        match self.open_records(account).await {
-            Ok((store, _)) => Ok(store),
-            // No key (any more): what is there is lost.
-            Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => {
+    async fn open_or_make_records(
+        &self,
+        account: &Account,
+        key: Option<MasterKey>,
+    ) -> Result<Store, PortalError> {
+        let key = match key {
+            Some(key) => Some(key),
+            // Another process may have made one meanwhile.
+            None => self.key(account).await?,
+        };
+        match key {
+            Some(key) => self.open_records(account, &key).await.map(|(store, _)| store),
+            None => {
+                // No key (any more): what is there is lost.
                 install::wipe(&self.root, &account.directory, self.ports.vault.as_ref())?;
                 self.make_records(account).await
             }
-            Err(error) => Err(error),
         }
     }
 
-    async fn open_records(&self, account: &Account) -> Result<(Store, Option<tokens::Row>), PortalError> {
+    /// The key to somebody's records, from the vault, which may ask the person; `None` when it is gone.
+    async fn key(&self, account: &Account) -> Result<Option<MasterKey>, PortalError> {
         let directory = self.directory(account);
         if !MasterKey::exists(&directory) {
-            return Err(PortalError::locked(Reason::VaultKeyGone));
+            return Ok(None);
         }
         let (vault, alias, context) = (self.ports.vault.clone(), account.directory.clone(), context(account));
-        let from = directory.clone();
-        let key =
-            self.mode.blocking(move || MasterKey::open(&from, &alias, &context, vault.as_ref())).await?;
+        let opened =
+            self.mode.blocking(move || MasterKey::open(&directory, &alias, &context, vault.as_ref())).await;
+        match opened {
+            Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    async fn open_records(
+        &self,
+        account: &Account,
+        key: &MasterKey,
+    ) -> Result<(Store, Option<tokens::Row>), PortalError> {
         point!("unlock.keyed");
-        repair::finish(&directory)?;
-        match self.open_file(account, &key).await {
+        repair::finish(&self.directory(account))?;
+        match self.open_file(account, key).await {
             Err(PortalError::Storage { reason: Reason::Damaged }) => {
-                self.rebuild(account, self.database_key(&key)).await?;
-                self.open_file(account, &key).await
+                self.rebuild(account, self.database_key(key)).await?;
+                self.open_file(account, key).await
             }
             opened => opened,
         }
@@ -389,8 +460,7 @@ impl Session {
         now.state = now.state.clone().after(Event::Destroyed(reason));
         drop(now);
         if let Some(user) = user {
-            user.store.close();
-            self.mode.background(async move { drop(user) });
+            self.close(user.store);
         }
         point!("destroy.closed");
         install::wipe(&self.root, &account.directory, self.ports.vault.as_ref())?;
@@ -416,7 +486,7 @@ impl Session {
         now.state = now.state.clone().after(event);
         drop(now);
         if let Some(before) = before {
-            before.store.close();
+            self.close(before.store);
         }
         self.watch_the_clock();
         self.changes.emit(&Change::Session);
@@ -473,6 +543,10 @@ impl Session {
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn list(closing: &Mutex<Vec<Arc<Store>>>) -> MutexGuard<'_, Vec<Arc<Store>>> {
+    closing.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn context(account: &Account) -> [u8; 32] {

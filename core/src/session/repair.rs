@@ -90,7 +90,7 @@ impl Session {
         let Ok(_door) = self.door.try_lock() else { return };
         let user = self.now().user.clone().filter(|user| Arc::ptr_eq(&user.store, store));
         let Some(user) = user else { return };
-        let Some(key) = store.key() else { return };
+        let (Some(key), Ok(_awake)) = (store.key(), self.awake().await) else { return };
         let directory = self.directory(&user.account);
         let worth_it = self.mode.blocking(move || Ok(damage_is_in_the_file(&directory, key))).await;
         if !worth_it.unwrap_or(true) {

@@ -342,11 +342,15 @@ impl Sim {
             }
             _ => {
                 let result = self.now(index, &said("retries", &entry), outbox.retry(entry.id.clone()));
+                let owed = result.map(|result| self.owed(index, &result));
                 self.written += 1;
                 let order = self.written;
                 let known = place(self).and_then(|place| self.books.get_mut(book)?.entries.get_mut(place));
-                if let (Some(known), Some(Ok(())), true) = (known, result, refused) {
-                    known.order = order;
+                match (known, owed) {
+                    (Some(known), Some(Owed::Once)) if refused => known.order = order,
+                    // Killed at the commit: at the end, or where it was.
+                    (Some(known), Some(Owed::AtMostOnce)) if refused => known.renumbered = true,
+                    _ => {}
                 }
             }
         }
@@ -404,7 +408,16 @@ impl Sim {
 
     pub(super) fn sign_in(&mut self, index: usize, person: usize) {
         let portal = self.devices.get(index).and_then(|device| device.portal.clone());
-        let (Some(portal), Some(who)) = (portal, self.people.get(person)) else { return };
+        let Some(portal) = portal else { return };
+        let before = self.book_of(index).and_then(|book| self.books.get(book)).map(|book| book.person);
+        if before.is_some_and(|before| before != person) {
+            // Back from behind somebody else, under another install: as after a restore (ADR 8), what was
+            // refused and not heard of may be done later.
+            let theirs = self.books.iter_mut().filter(|book| (book.device, book.person) == (index, person));
+            let unanswered = theirs.flat_map(|book| &mut book.entries).filter(|entry| !entry.in_base);
+            unanswered.for_each(|entry| entry.renumbered = true);
+        }
+        let Some(who) = self.people.get(person) else { return };
         let verb = sign_in(portal, self.world.clone(), self.time.clone(), who.login.clone());
         self.door(index, "signs in", Some(person), verb);
     }

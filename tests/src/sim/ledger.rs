@@ -26,7 +26,7 @@ pub(crate) struct Entry {
     pub(crate) owed: Owed,
     /// Its place in its conversation's queue.
     pub(crate) order: u64,
-    /// The practice's counters began anew while it had no answer: its order is open.
+    /// Nobody knows where it stands in its queue: counters began anew before its answer, say.
     pub(crate) renumbered: bool,
     /// The base has it: from now on the feed's checks look after it.
     pub(crate) in_base: bool,

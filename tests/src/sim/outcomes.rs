@@ -55,10 +55,10 @@ impl Sim {
             }
             Done::Suspended(result) => {
                 self.told(index, "suspended", result.as_ref().err());
-                if result.is_ok() {
-                    if let Some(device) = self.devices.get_mut(index) {
-                        device.suspended = true;
-                    }
+                // One that was killed in the meantime is not suspended any more.
+                let device = self.devices.get_mut(index).filter(|device| device.process() == process);
+                if let (Some(device), Ok(())) = (device, &result) {
+                    device.suspended = true;
                     self.check_suspended(index)?;
                 }
             }

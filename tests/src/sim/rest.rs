@@ -100,7 +100,8 @@ impl Sim {
     fn come_back(&mut self, index: usize, person: Option<usize>) -> Result<(), Violation> {
         // An earlier unlock or sign-out may be under way.
         self.settle_down(self.time.now() + BACKOFF)?;
-        for _ in 0..4 {
+        // An unlock that finds the session ended, a sign-in that is locked, and both again; and one look more.
+        for _ in 0..8 {
             let Some(device) = self.devices.get(index) else { return Ok(()) };
             let Some(portal) = device.portal.clone() else { return Ok(()) };
             if device.suspended {

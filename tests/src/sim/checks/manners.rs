@@ -113,20 +113,25 @@ impl Sim {
         Ok(())
     }
 
-    /// I32: after a suspension no file is locked, neither ours nor SQLite's.
+    /// I32: after a suspension our own lock is not held.
     pub(in crate::sim) fn check_suspended(&mut self, index: usize) -> Result<(), Violation> {
         let Some(directory) = self.devices.get(index).and_then(|device| device.current()) else {
             return Ok(());
         };
         let ours = File::open(directory.join("sync.lock"));
         let ours = ours.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
-        // A sign-in that comes to its end just now opens the records (ADR 10).
-        let device = self.devices.get(index).filter(|device| !device.at_the_door);
-        let sqlite = device.is_some_and(|device| device.is_open(&directory));
-        if ours || sqlite {
-            let what = format!("device {index} is suspended with a file locked");
+        if ours {
+            let what = format!("device {index} is suspended with our lock held");
             return Err(Violation { invariant: "I32", what });
         }
         Ok(())
     }
+}
+
+/// As long as a phone is suspended, whatever else it is asked to do.
+pub(super) fn suspended_is_closed(sim: &mut Sim) -> Result<(), String> {
+    let open = sim.devices.iter().position(|device| {
+        device.suspended && device.current().is_some_and(|directory| device.is_open(&directory))
+    });
+    open.map_or(Ok(()), |index| Err(format!("device {index} is suspended with its database open")))
 }

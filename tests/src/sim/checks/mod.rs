@@ -51,7 +51,7 @@ const fn rest(id: &'static str, says: &'static str, look: fn(&mut Sim) -> Result
 }
 
 /// All of them. Some stand elsewhere because they belong to one moment: I24 where an app starts or
-/// unlocks, I26 where a verb answers, I30 where a sync ends, I32 where a suspension does, I27 and I37
+/// unlocks, I26 where a verb answers, I30 where a sync ends, I32 for our own lock where a suspension does, I27 and I37
 /// where whole runs are compared.
 pub const CHECKS: &[Check] = &[
     step("I2", "no text takes effect twice", effects::at_most_once),
@@ -73,6 +73,7 @@ pub const CHECKS: &[Check] = &[
     step("I29", "one sync at a time", manners::single_flight),
     step("I33", "one refresh for one refusal of the token", manners::one_refresh),
     step("I33b", "no refresh token comes back once its successor was used", manners::durable_tokens),
+    step("I32", "while suspended no database is open", manners::suspended_is_closed),
     rest("I40", "no screen is old that nobody told to read again", seen::no_screen_is_old),
     rest("I1", "whatever a verb promised has arrived, or is shown as refused", effects::nothing_lost),
     rest(
