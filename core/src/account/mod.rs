@@ -61,6 +61,7 @@ pub struct SessionView {
 
 /// What a client types to register (SPEC 1A, rows 1 to 5).
 #[derive(Clone, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Registration {
     /// The whole link from the invitation mail.
     pub invitation_link: String,

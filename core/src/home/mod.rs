@@ -19,6 +19,7 @@ pub struct Home {
 
 /// Everything that the home screen draws.
 #[derive(Clone, PartialEq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct HomeView {
     /// The practice; absent before the first sync.
     pub practice: Option<Practice>,
@@ -41,6 +42,7 @@ pub struct HomeView {
 
 /// Whom to call in a crisis. Not a record of anybody's: it opens signed out and locked.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct CrisisCard {
     /// Lines that answer at any time, the nearest first.
     pub lines: Vec<CrisisLine>,
@@ -52,6 +54,7 @@ pub struct CrisisCard {
 
 /// One line.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct CrisisLine {
     /// Who answers.
     pub label: String,

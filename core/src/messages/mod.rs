@@ -39,6 +39,7 @@ pub enum ThreadFilter {
 
 /// One page of the list, newest conversation first.
 #[derive(Clone, PartialEq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct ThreadPage {
     /// At most `limit` conversations.
     pub threads: Vec<ThreadSummary>,
@@ -55,6 +56,7 @@ pub struct ThreadPage {
 
 /// One conversation in a list.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct ThreadSummary {
     /// Id.
     pub id: String,
@@ -80,6 +82,7 @@ pub struct ThreadSummary {
 
 /// One conversation with one page of its messages.
 #[derive(Clone, PartialEq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct ThreadView {
     /// As in the list.
     pub thread: ThreadSummary,
@@ -102,6 +105,7 @@ pub struct ThreadView {
 
 /// One message.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct MessageView {
     /// Id, the same from the moment of writing on.
     pub id: String,
@@ -147,6 +151,7 @@ pub enum MessageState {
 
 /// One message found.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct MessageHit {
     /// Its conversation.
     pub thread: String,
@@ -160,6 +165,7 @@ pub struct MessageHit {
 
 /// A conversation to print or share.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Printable {
     /// The subject.
     pub title: String,

@@ -22,6 +22,7 @@ pub enum Recipient {
 
 /// Everybody to whom a client can write.
 #[derive(Clone, PartialEq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Recipients {
     /// Routes first, then people by name.
     pub choices: Vec<RecipientChoice>,
@@ -34,6 +35,7 @@ pub struct Recipients {
 
 /// One of them.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct RecipientChoice {
     /// What to pass to `start`.
     pub recipient: Recipient,
@@ -47,6 +49,7 @@ pub struct RecipientChoice {
 
 /// A new conversation.
 #[derive(Clone, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct NewThread {
     /// To whom.
     pub recipient: Recipient,
@@ -69,6 +72,7 @@ pub struct Started {
 
 /// What is being typed. Any part may be missing or empty.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Draft {
     /// From `save_draft` or `drafts`; absent the first time.
     pub key: Option<String>,
@@ -84,6 +88,7 @@ pub struct Draft {
 
 /// A draft in a list.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct DraftView {
     /// The draft.
     pub draft: Draft,

@@ -51,6 +51,7 @@ pub enum OutboxState {
 
 /// One entry.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct OutboxEntry {
     /// Pass it to `retry`, `edit` and `discard`.
     pub id: String,

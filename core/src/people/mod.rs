@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 /// Somebody who can stand beside a message.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Person {
     /// The staff member's or client's id.
     pub id: String,
@@ -42,6 +43,7 @@ pub enum Role {
 
 /// A number to call.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Phone {
     /// Whose it is, in the practice's words.
     pub label: String,
@@ -51,6 +53,7 @@ pub struct Phone {
 
 /// A place where the practice works.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Site {
     /// Id.
     pub id: String,
@@ -66,6 +69,7 @@ pub struct Site {
 
 /// The practice.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Practice {
     /// Name.
     pub name: String,
@@ -81,6 +85,7 @@ pub struct Practice {
 
 /// A sentence that the practice shows to every client.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Banner {
     /// The sentence.
     pub text: String,

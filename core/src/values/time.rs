@@ -46,6 +46,7 @@ impl Zone {
 
 /// An instant and the zone in which it is to be shown. A shell always prints the zone with it.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct When {
     /// The instant.
     #[serde(serialize_with = "rfc3339")]
