@@ -103,7 +103,7 @@ sub subcommands {
 
 sub is_package {
     my $name = shift;
-    return grep { slurp($_) =~ /^name = "\Q$name\E"/m } glob('{core,bindings/*,server-mock,tests}/Cargo.toml');
+    return grep { slurp($_) =~ /^name = "\Q$name\E"/m } glob('{core,bindings,bindings/*,server-mock,tests}/Cargo.toml');
 }
 
 sub slurp {

@@ -134,6 +134,9 @@ fn the_surface_is_what_the_snapshot_says() {
             Metadata::UniffiTrait(UniffiTraitMetadata::Debug { fmt }) => {
                 writeln!(out, "{} prints as Rust's Debug does", fmt.self_name).unwrap();
             }
+            Metadata::UniffiTrait(UniffiTraitMetadata::Display { fmt }) => {
+                writeln!(out, "{} prints as Rust's Display does", fmt.self_name).unwrap();
+            }
             Metadata::Namespace(space) => writeln!(out, "namespace {}", space.name).unwrap(),
             other => {
                 let call = call(other).unwrap_or_else(|| panic!("{other:?}"));

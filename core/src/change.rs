@@ -32,6 +32,27 @@ pub enum Change {
     Everything,
 }
 
+/// More conversations than this at once are all of them.
+const CONVERSATIONS: usize = 8;
+
+impl Change {
+    /// Adds it to what is told together.
+    pub(crate) fn add_to(self, changes: &mut Vec<Self>) {
+        let all = Self::Messages { thread: None };
+        let of_messages = |change: &Self| matches!(change, Self::Messages { .. });
+        if changes.contains(&self) || of_messages(&self) && changes.contains(&all) {
+            return;
+        }
+        let told = changes.iter().filter(|change| of_messages(change)).count();
+        if self == all || of_messages(&self) && told >= CONVERSATIONS {
+            changes.retain(|change| !of_messages(change));
+            changes.push(all);
+        } else {
+            changes.push(self);
+        }
+    }
+}
+
 /// How many changes wait for a slow listener before they become one `Everything`.
 const QUEUE: usize = 64;
 
@@ -137,6 +158,21 @@ mod tests {
             hub.emit(&Change::Messages { thread: Some(n.to_string()) });
         }
         assert_eq!(changes.next().now_or_never(), Some(Some(Change::Everything)));
+    }
+
+    #[test]
+    fn what_is_told_together_names_few_conversations_or_all() {
+        let one = |n: usize| Change::Messages { thread: Some(n.to_string()) };
+        let mut told = Vec::new();
+        for change in [Change::Home, one(1), one(1), one(2)] {
+            change.add_to(&mut told);
+        }
+        assert_eq!(told, [Change::Home, one(1), one(2)]);
+        (0..=CONVERSATIONS).for_each(|n| one(n).add_to(&mut told));
+        let all = Change::Messages { thread: None };
+        assert_eq!(told, [Change::Home, all.clone()]);
+        one(3).add_to(&mut told);
+        assert_eq!(told, [Change::Home, all]);
     }
 
     #[test]

@@ -111,9 +111,10 @@ impl PortalError {
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal,)+) => {
-        /// Why. Each reason has a stable code; a code that this version does not know arrives as
+        /// Why. Each reason has a stable code, as which it prints; a code that this version does not know arrives as
         /// `Other` and is to be shown as "the practice could not do this".
         #[derive(Clone, Debug, PartialEq, Eq, uniffi::Enum)]
+        #[uniffi::export(Display)]
         pub enum Reason {
             $($(#[doc = $doc])+ $variant,)+
             /// A code of a newer server, already checked to be lower-case letters, digits and `_`.

@@ -64,8 +64,8 @@ impl Portal {
     /// Opens the portal. Nothing is sent, and no record is opened before `account().unlock()`.
     ///
     /// # Errors
-    /// `Refused { bad_configuration, field }`; `Locked` with a `vault_*` reason when the device's key
-    /// store fails; `Storage`.
+    /// `Refused { bad_configuration, field }`; `Storage`. A key store that fails is heard of from the first
+    /// verb that needs a key.
     #[uniffi::constructor]
     pub async fn open(config: PortalConfig, vault: Arc<dyn KeyVault>) -> Result<Arc<Self>, PortalError> {
         let checked = check(&config)?;

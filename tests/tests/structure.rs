@@ -137,7 +137,7 @@ const LAYERS: [&[&str]; 8] = [
     &["people"],
     &["account", "messages"],
     &["outbox", "home"],
-    &["portal"],
+    &["portal", "floor"],
 ];
 
 /// Every `crate::a` that a file names, also in `use crate::{a, b::c}`.

@@ -223,8 +223,8 @@ impl Messages {
     pub async fn start(&self, thread: NewThread) -> Result<Started, PortalError> {
         let (id, message) = (self.new_id(), self.new_id());
         let started = Started { thread: id.to_string(), message: message.to_string() };
-        point!("start.begun");
         self.write(Change::Messages { thread: Some(started.thread.clone()) }, move |tx, queue| {
+            point!("start.begun");
             check_start(tx, &thread)?;
             if let Some(draft) = &thread.draft {
                 rows::remove_draft(tx, draft)?;
@@ -236,7 +236,6 @@ impl Messages {
             Ok(())
         })
         .await?;
-        point!("start.kept");
         Ok(started)
     }
 
@@ -248,8 +247,8 @@ impl Messages {
     /// `body_too_long`. The draft stays then.
     pub async fn send(&self, thread: String, text: String) -> Result<String, PortalError> {
         let (to, id) = (Id::parse(&thread, "thread")?, self.new_id());
-        point!("send.begun");
         self.write(Change::Messages { thread: Some(thread) }, move |tx, queue| {
+            point!("send.begun");
             state::reply(views::closed(tx, to)?).map_err(PortalError::refused)?;
             state::body(&text, &policy(tx)?).map_err(|reason| PortalError::refused_field(reason, "text"))?;
             if !planted!(SentDraftStays) {
@@ -260,7 +259,6 @@ impl Messages {
             Ok(())
         })
         .await?;
-        point!("send.kept");
         Ok(id.to_string())
     }
 
@@ -317,10 +315,10 @@ impl Messages {
         if draft.text.len() + draft.subject.len() > DRAFT_MAX_BYTES {
             return Err(PortalError::refused_field(Reason::BodyTooLong, "text"));
         }
-        point!("draft.begun");
         let saved = key.clone();
         let saved_at = self.session.ports.clock.wall();
         self.write_quietly(move |tx| {
+            point!("draft.begun");
             if draft.text.is_empty() && draft.subject.is_empty() && draft.recipient.is_none() {
                 return rows::remove_draft(tx, &saved);
             }
@@ -340,7 +338,6 @@ impl Messages {
             )
         })
         .await?;
-        point!("draft.kept");
         Ok(key)
     }
 
@@ -399,6 +396,7 @@ impl Messages {
             .mode
             .run_here(async move {
                 driver.write(work).await?;
+                point!("write.kept");
                 session.changes.emit(&change);
                 Ok(())
             })
@@ -411,7 +409,14 @@ impl Messages {
         work: impl FnOnce(&Transaction<'_>) -> Result<(), PortalError> + Send + 'static,
     ) -> Result<(), PortalError> {
         let session = self.session.clone();
-        self.session.mode.run_here(async move { session.store()?.write(work).await }).await
+        self.session
+            .mode
+            .run_here(async move {
+                let value = session.store()?.write(work).await?;
+                point!("draft.kept");
+                Ok(value)
+            })
+            .await
     }
 }
 

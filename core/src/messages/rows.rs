@@ -59,7 +59,7 @@ struct ReadMarkRecord {
     upto: String,
 }
 
-fn put_thread(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
+fn put_thread(tx: &Transaction<'_>, record: &Record<'_>) -> Result<Change, Unfit> {
     let thread: ThreadRecord = serde_json::from_str(record.body).map_err(|_| Unfit::Record("fields"))?;
     let created_at = parse_rfc3339(&thread.created_at).ok_or(Unfit::Record("created_at"))?;
     tx.prepare_cached(
@@ -68,10 +68,10 @@ fn put_thread(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
          WHERE excluded.seq > seq",
     )?
     .execute(params![record.id.as_bytes(), record.seq, record.ver, record.body, created_at.0])?;
-    Ok(())
+    Ok(moved(record.id))
 }
 
-fn put_message(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
+fn put_message(tx: &Transaction<'_>, record: &Record<'_>) -> Result<Change, Unfit> {
     let message: MessageRecord<'_> =
         serde_json::from_str(record.body).map_err(|_| Unfit::Record("fields"))?;
     let n: i64 = message.n.parse().ok().filter(|n| *n > 0).ok_or(Unfit::Record("n"))?;
@@ -88,7 +88,7 @@ fn put_message(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
     if inserted > 0 {
         tx.prepare_cached("INSERT INTO message_words (rowid, words) VALUES (?1, ?2)")?
             .execute((tx.last_insert_rowid(), words::indexed(&message.body)))?;
-        return Ok(());
+        return Ok(moved(message.thread));
     }
     let pk: Option<i64> = tx
         .prepare_cached(
@@ -101,10 +101,10 @@ fn put_message(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
         tx.prepare_cached("INSERT OR REPLACE INTO message_words (rowid, words) VALUES (?1, ?2)")?
             .execute((pk, words::indexed(&message.body)))?;
     }
-    Ok(())
+    Ok(moved(message.thread))
 }
 
-fn put_read_mark(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
+fn put_read_mark(tx: &Transaction<'_>, record: &Record<'_>) -> Result<Change, Unfit> {
     let mark: ReadMarkRecord = serde_json::from_str(record.body).map_err(|_| Unfit::Record("fields"))?;
     let upto: i64 = mark.upto.parse().map_err(|_| Unfit::Record("upto"))?;
     tx.prepare_cached(
@@ -112,7 +112,11 @@ fn put_read_mark(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit>
          seq = excluded.seq, ver = excluded.ver, body = excluded.body, upto = excluded.upto WHERE excluded.seq > seq",
     )?
     .execute(params![record.id.as_bytes(), record.seq, record.ver, record.body, upto])?;
-    Ok(())
+    Ok(moved(record.id))
+}
+
+fn moved(thread: Id) -> Change {
+    Change::Messages { thread: Some(thread.to_string()) }
 }
 
 /// A conversation of the base, with what the list needs.

@@ -358,9 +358,6 @@ pub(super) fn print(c: &Connection, id: Id, now: SystemTime) -> Result<Printable
 }
 
 fn spoken(at: SystemTime, zone: &str) -> String {
-    let utc = DateTime::<Utc>::from(at);
-    match Zone::parse(zone) {
-        Some(zone) => format!("{} ({})", utc.with_timezone(&zone.0).format("%Y-%m-%d %H:%M %Z"), zone.name()),
-        None => utc.format("%Y-%m-%d %H:%M UTC").to_string(),
-    }
+    let there = Zone::parse(zone).and_then(|zone| zone.spoken(at));
+    there.unwrap_or_else(|| DateTime::<Utc>::from(at).format("%Y-%m-%d %H:%M UTC").to_string())
 }

@@ -127,14 +127,16 @@ fn parse<'a, T: Deserialize<'a>>(record: &Record<'a>) -> Result<T, Unfit> {
     serde_json::from_str(record.body).map_err(|_| Unfit::Record("fields"))
 }
 
-fn put_practice(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
+fn put_practice(tx: &Transaction<'_>, record: &Record<'_>) -> Result<Change, Unfit> {
     parse::<PracticeRecord>(record)?;
-    upsert(tx, "practice", record)
+    upsert(tx, "practice", record)?;
+    Ok(Change::Home)
 }
 
-fn put_client(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
+fn put_client(tx: &Transaction<'_>, record: &Record<'_>) -> Result<Change, Unfit> {
     parse::<ClientRecord>(record)?;
-    upsert(tx, "client", record)
+    upsert(tx, "client", record)?;
+    Ok(Change::Everything)
 }
 
 fn upsert(tx: &Transaction<'_>, table: &str, record: &Record<'_>) -> Result<(), Unfit> {
@@ -146,14 +148,14 @@ fn upsert(tx: &Transaction<'_>, table: &str, record: &Record<'_>) -> Result<(), 
     Ok(())
 }
 
-fn put_staff(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
+fn put_staff(tx: &Transaction<'_>, record: &Record<'_>) -> Result<Change, Unfit> {
     let staff: StaffRecord = parse(record)?;
     tx.prepare_cached(
         "INSERT INTO staff (id, seq, ver, body, name) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET
          seq = excluded.seq, ver = excluded.ver, body = excluded.body, name = excluded.name WHERE excluded.seq > seq",
     )?
     .execute(params![record.id.as_bytes(), record.seq, record.ver, record.body, staff.name])?;
-    Ok(())
+    Ok(Change::Everything)
 }
 
 /// A stored body was parsed before it was stored: if it cannot be now, the file is damaged.

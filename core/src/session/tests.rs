@@ -1,4 +1,5 @@
 use super::*;
+use crate::ports::Files;
 use crate::ports::{Exchange, Transport, TransportError, system};
 use crate::session::install::Endpoints;
 use crate::store::{SoftVault, files};

@@ -18,11 +18,12 @@ pub(crate) struct Kind {
     pub(crate) entity: &'static str,
     /// Its table, which has at least `pk, id, seq, ver, body`.
     pub(crate) table: &'static str,
-    /// Parses and upserts. Must touch nothing before the record is known to be good.
-    pub(crate) put: fn(&Transaction<'_>, &Record<'_>) -> Result<(), Unfit>,
+    /// Parses and upserts, and says what a shell reads again. Must touch nothing before the record is known
+    /// to be good.
+    pub(crate) put: fn(&Transaction<'_>, &Record<'_>) -> Result<Change, Unfit>,
     /// Removes what else belongs to the rows that a condition on `pk` selects.
     pub(crate) forget: Option<&'static str>,
-    /// What a shell reads again when one of these moved.
+    /// What a shell reads again when one of these went.
     pub(crate) change: Change,
 }
 
@@ -374,8 +375,8 @@ impl Sink<'_, '_> {
         let kind = self.kinds.iter().find(|kind| kind.entity == entity).copied();
         match (kind, body) {
             (Some(kind), Some(body)) => match (kind.put)(self.tx, &Record { id: row_id, seq, ver, body }) {
-                Ok(()) => {
-                    self.moved(kind);
+                Ok(change) => {
+                    change.add_to(&mut self.taken.changes);
                     self.healed(entity, id)?;
                 }
                 Err(Unfit::Record(_)) if planted!(BadRecordStopsTheFeed) => {
@@ -386,7 +387,7 @@ impl Sink<'_, '_> {
             },
             (Some(kind), None) => {
                 self.delete(kind, row_id, seq)?;
-                self.moved(kind);
+                kind.change.clone().add_to(&mut self.taken.changes);
                 self.healed(entity, id)?;
             }
             (None, Some(_)) if planted!(UnknownKindsDropped) => {}
@@ -433,12 +434,6 @@ impl Sink<'_, '_> {
             statement.execute((entity, id))?;
         }
         Ok(())
-    }
-
-    fn moved(&mut self, kind: &Kind) {
-        if !self.taken.changes.contains(&kind.change) {
-            self.taken.changes.push(kind.change.clone());
-        }
     }
 
     /// Keeps a record that no version should have sent, and lets the rest go on.

@@ -30,7 +30,10 @@ impl Drop for Held<'_> {
 
 impl Driver {
     pub(super) fn take_lock(&self) -> Result<(), PortalError> {
-        let account = self.session.account().ok_or_else(|| PortalError::signed_out(Reason::NotSignedIn))?;
+        // Whoever came before may have locked, signed out or lost the access: the session says which.
+        let Some(account) = self.session.account() else {
+            return Err(self.session.store().err().unwrap_or(PortalError::storage(Reason::Suspended)));
+        };
         let file = files::private_file(&self.session.directory(&account).join("sync.lock"))?;
         match file.try_lock() {
             // A file system without locks has no second process either.

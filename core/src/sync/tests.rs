@@ -205,7 +205,7 @@ proptest! {
 static THING: Kind =
     Kind { entity: "thing", table: "practice", put: put_thing, forget: None, change: Change::Home };
 
-fn put_thing(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
+fn put_thing(tx: &Transaction<'_>, record: &Record<'_>) -> Result<Change, Unfit> {
     if record.body.contains("bad") {
         return Err(Unfit::Record("bad"));
     }
@@ -214,7 +214,7 @@ fn put_thing(tx: &Transaction<'_>, record: &Record<'_>) -> Result<(), Unfit> {
          seq = excluded.seq, ver = excluded.ver, body = excluded.body WHERE excluded.seq > seq",
         params![record.id.as_bytes(), record.seq, record.ver, record.body],
     )?;
-    Ok(())
+    Ok(Change::Home)
 }
 
 fn file() -> Connection {

@@ -1,6 +1,8 @@
 //! Instants, and instants with the zone in which they are shown.
 
 use chrono::{DateTime, SecondsFormat};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -28,19 +30,27 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<Millis> {
     (-2_208_988_800_000..7_258_118_400_000).contains(&millis).then_some(Millis(millis))
 }
 
-/// An IANA zone that this version knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Zone(pub(crate) chrono_tz::Tz);
+/// An IANA zone that this version knows, with its rules: those that come with the library, whatever the device has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone(TimeZone);
 
 impl Zone {
     /// Parses an IANA name (`America/New_York`); `None` for an unknown one, never UTC instead (R58).
     pub fn parse(name: &str) -> Option<Self> {
-        name.parse().ok().map(Self)
+        let zone = TimeZone::get(name).ok().filter(|zone| !zone.is_unknown())?;
+        // Written otherwise, shells would not know it.
+        (zone.iana_name() == Some(name)).then_some(Self(zone))
     }
 
     /// The IANA name.
-    pub fn name(self) -> &'static str {
-        self.0.name()
+    pub fn name(&self) -> &str {
+        self.0.iana_name().unwrap_or_default()
+    }
+
+    /// The hour there, with the zone's letters at that time and its name.
+    pub(crate) fn spoken(&self, at: SystemTime) -> Option<String> {
+        let there = Timestamp::try_from(at).ok()?.to_zoned_datetime(self.0.clone());
+        Some(format!("{} ({})", there.strftime("%Y-%m-%d %H:%M %Z"), self.name()))
     }
 }
 
@@ -99,7 +109,9 @@ mod tests {
 
     #[test]
     fn an_unknown_zone_is_not_utc() {
-        assert_eq!(Zone::parse("America/Denver").map(Zone::name), Some("America/Denver"));
-        assert_eq!(Zone::parse("Mars/Olympus"), None);
+        assert_eq!(Zone::parse("America/Denver").as_ref().map(Zone::name), Some("America/Denver"));
+        for unknown in ["Mars/Olympus", "", "Etc/Unknown", "america/denver", "America/Denver "] {
+            assert_eq!(Zone::parse(unknown), None, "{unknown}");
+        }
     }
 }
