@@ -60,9 +60,9 @@ class FfiRulesTest {
     /** Moments on the caller's thread, on the core's and on the store's, each with the verb that passes it. */
     @ParameterizedTest
     @CsvSource(
-        "send.begun, send", "send.drafted, send", "outbox.kept, send", "send.kept, send", "start.begun, start",
+        "send.begun, send", "send.drafted, send", "outbox.kept, send", "write.kept, send", "start.begun, start",
         "draft.begun, draft", "draft.kept, draft", "pull.asked, sync", "sync.ended, sync",
-        "unlock.keyed, unlock", "suspend.closed, suspend", "resume.opened, resume", "lock.closed, lock",
+        "unlock.keyed, unlock", "suspend.closed, suspend", "resume.opened, resume", "lock.left, lock",
     )
     fun aPanicIsAnErrorWithoutItsTextAndThePortalGoesOn(moment: String, verb: String) = story(messages = 10) {
         val panics = Path.of(System.getProperty("portal.panics"))
@@ -96,7 +96,7 @@ class FfiRulesTest {
         phone.reopen()
         phone.portal.account().unlock()
         phone.settle()
-        if (moment == "send.kept") phone.shown(phone.openThread(), "Then the core panicked")
+        if (moment == "write.kept") phone.shown(phone.openThread(), "Then the core panicked")
     }
 
     @Test
