@@ -412,9 +412,9 @@ impl Messages {
         self.session
             .mode
             .run_here(async move {
-                let value = session.store()?.write(work).await?;
+                session.store()?.write(work).await?;
                 point!("draft.kept");
-                Ok(value)
+                Ok(())
             })
             .await
     }
