@@ -148,9 +148,14 @@ pub fn config(directory: &Path) -> PortalConfig {
 }
 
 /// What the main client types to register, with the newest link in their mailbox.
-#[allow(clippy::expect_used, reason = "a test's helper")]
 pub fn registration(practice: &Practice) -> Registration {
-    let link = locked(&practice.world)
+    registration_in(&locked(&practice.world))
+}
+
+/// The same, at a practice that is reached otherwise.
+#[allow(clippy::expect_used, reason = "a test's helper")]
+pub fn registration_in(world: &World) -> Registration {
+    let link = world
         .mails()
         .iter()
         .rev()

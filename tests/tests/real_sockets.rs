@@ -4,12 +4,11 @@
 use portal_core::account::{Registration, SessionState};
 use portal_core::change::Change;
 use portal_core::messages::{MessageState, MessageView, ThreadFilter};
-use portal_core::net::PinSet;
 use portal_core::store::SoftVault;
-use portal_core::{Portal, PortalConfig, PortalError, Reason};
-use portal_server_mock::demo;
+use portal_core::{Portal, PortalError, Reason};
 use portal_server_mock::serve::Running;
-use portal_tests::phone::{PASSWORD, Scratch};
+use portal_tests::phone::{Scratch, registration_in};
+use portal_tests::served::config;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,37 +16,12 @@ fn practice(messages: usize) -> Running {
     portal_tests::served::practice(11, messages).unwrap()
 }
 
-fn config(practice: &Running, scratch: &Scratch) -> PortalConfig {
-    PortalConfig {
-        practice_url: practice.base_url().to_owned(),
-        client_id: "org.portal.phone".to_owned(),
-        redirect_uri: "org.portal.phone:/signed-in".to_owned(),
-        roots_pem: practice.ca_pem().unwrap().to_owned(),
-        pins: vec![PinSet {
-            spki_sha256: vec![
-                practice.leaf_spki_sha256().unwrap().to_owned(),
-                practice.backup_spki_sha256().unwrap().to_owned(),
-            ],
-            expires_at: None,
-        }],
-        data_dir: scratch.path().join("data").to_string_lossy().into_owned(),
-        allow_loopback_http: false,
-    }
-}
-
 fn vault(scratch: &Scratch) -> Arc<SoftVault> {
     Arc::new(SoftVault::open(&scratch.path().join("keys"), SoftVault::NAME).unwrap())
 }
 
 fn registration(practice: &Running) -> Registration {
-    let world = practice.world().lock().unwrap();
-    let mail = world.mails().iter().find(|mail| mail.to == demo::INVITED_EMAIL).unwrap();
-    Registration {
-        invitation_link: mail.link.clone().unwrap(),
-        last_name: demo::INVITED_FAMILY_NAME.to_owned(),
-        date_of_birth: demo::INVITED_BIRTH_DATE.to_owned(),
-        password: PASSWORD.to_owned(),
-    }
+    registration_in(&practice.world().lock().unwrap())
 }
 
 /// Waits for something that happens on another thread; a test that waits for ever is a failed one.

@@ -4,7 +4,6 @@ pub(crate) use crate::lab::child::{act, browse, practice};
 
 use portal_core::account::{Registration, SessionState};
 use portal_core::messages::{Draft, MessageState, MessageView, ThreadFilter, ThreadSummary};
-use portal_core::net::PinSet;
 use portal_core::outbox::OutboxEntry;
 use portal_core::ports::{KeyPolicy, KeyVault, VaultError};
 use portal_core::store::SoftVault;
@@ -13,8 +12,9 @@ use portal_core::{Portal, PortalConfig, PortalError, Reason};
 use portal_server_mock::demo;
 use portal_server_mock::serve::Running;
 use portal_server_mock::world::{AuthorKind, Faults, Thread};
-use portal_tests::phone::{PASSWORD, Scratch};
+use portal_tests::phone::{Scratch, registration_in};
 use portal_tests::practice::locked;
+pub(crate) use portal_tests::served::config;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
@@ -255,25 +255,6 @@ fn set_aside(value: &mut Value, names: &[&str]) {
     }
 }
 
-/// The configuration of a phone of this practice, with its pins.
-pub(crate) fn config(practice: &Running, place: &Scratch) -> PortalConfig {
-    PortalConfig {
-        practice_url: practice.base_url().to_owned(),
-        client_id: "org.portal.phone".to_owned(),
-        redirect_uri: "org.portal.phone:/signed-in".to_owned(),
-        roots_pem: practice.ca_pem().unwrap().to_owned(),
-        pins: vec![PinSet {
-            spki_sha256: vec![
-                practice.leaf_spki_sha256().unwrap().to_owned(),
-                practice.backup_spki_sha256().unwrap().to_owned(),
-            ],
-            expires_at: None,
-        }],
-        data_dir: place.path().join("data").to_string_lossy().into_owned(),
-        allow_loopback_http: false,
-    }
-}
-
 /// Opens a portal with this configuration and a key store at this place.
 pub(crate) async fn open(config: PortalConfig, place: &Scratch) -> Result<Arc<Portal>, PortalError> {
     Portal::open(config, Vault::open(place.path())).await
@@ -281,16 +262,7 @@ pub(crate) async fn open(config: PortalConfig, place: &Scratch) -> Result<Arc<Po
 
 /// What the invited client types.
 pub(crate) fn registration(practice: &Running) -> Registration {
-    let link = act(practice, |world, _| {
-        let mail = world.mails().iter().find(|mail| mail.to == demo::INVITED_EMAIL).unwrap();
-        mail.link.clone().unwrap()
-    });
-    Registration {
-        invitation_link: link,
-        last_name: demo::INVITED_FAMILY_NAME.to_owned(),
-        date_of_birth: demo::INVITED_BIRTH_DATE.to_owned(),
-        password: PASSWORD.to_owned(),
-    }
+    act(practice, |world, _| registration_in(world))
 }
 
 /// The chart of the client with this mailbox.
