@@ -120,7 +120,8 @@ impl Home {
 /// `now` is the server's clock; unknown since the start, it is at least what it was at the last answer.
 fn view(c: &Connection, now: Option<Millis>) -> Result<HomeView, PortalError> {
     let people = People::read(c)?;
-    let clinician = rows::client(c)?.and_then(|client| client.clinician).map(|id| people.get(&id));
+    let clinician =
+        rows::client(c)?.and_then(|client| client.clinician).map(|id| people.get(&id)).transpose()?;
     let practice = rows::practice(c)?.map(|(practice, _)| practice);
     let now = now.or(feed::place(c)?.as_of);
     let until = |banner: &BannerRecord| banner.until.as_deref().and_then(parse_rfc3339);

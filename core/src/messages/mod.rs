@@ -15,9 +15,10 @@ use crate::people::rows::{policy, practice, staff};
 use crate::people::{Availability, Person};
 use crate::proof::{planted, point};
 use crate::session::Session;
+use crate::store::Transaction;
 use crate::sync::{Driver, outbox};
 use crate::values::{Id, Phi, When, private_debug, rfc3339_option};
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -272,7 +273,7 @@ impl Messages {
         let (driver, session) = (self.driver.clone(), self.session.clone());
         let mark = move |tx: &Transaction<'_>, queue: &mut crate::sync::Queue| {
             let row = rows::thread(tx, id)?.ok_or_else(|| PortalError::not_found(Reason::ThreadUnknown))?;
-            let overlay = ops::Overlay::read(tx)?;
+            let overlay = ops::Overlay::of_thread(tx, id)?;
             let present = row.upto.max(overlay.marks.get(&id).copied().unwrap_or(0));
             let newest = row.last.map_or(0, |message| message.n);
             let raised = state::raised_mark(present, upto, newest);

@@ -138,10 +138,17 @@ pub(crate) struct Overlay {
 
 impl Overlay {
     pub(crate) fn read(c: &Connection) -> Result<Self, PortalError> {
+        Self::of(outbox::all(c)?)
+    }
+
+    /// What it adds to one conversation.
+    pub(crate) fn of_thread(c: &Connection, thread: Id) -> Result<Self, PortalError> {
+        Self::of(outbox::of_lanes(c, [&lane(thread), &read_lane(thread)])?)
+    }
+
+    fn of(ops: Vec<OpRow>) -> Result<Self, PortalError> {
         let mut overlay = Self::default();
-        for op in outbox::all(c)? {
-            overlay.add(op)?;
-        }
+        ops.into_iter().try_for_each(|op| overlay.add(op))?;
         Ok(overlay)
     }
 

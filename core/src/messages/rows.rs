@@ -3,9 +3,10 @@
 use super::words;
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
+use crate::store::Transaction;
 use crate::sync::feed::{Kind, Record, Unfit};
 use crate::values::{Id, Millis, Phi, parse_rfc3339};
-use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 use serde::Deserialize;
 use std::borrow::Cow;
 

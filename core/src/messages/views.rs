@@ -8,7 +8,7 @@ use super::{
     Recipients, ThreadFilter, ThreadPage, ThreadSummary, ThreadView,
 };
 use crate::error::{PortalError, Reason};
-use crate::people::rows::{People, policy, practice, staff};
+use crate::people::rows::{People, policy, practice, staff, zone};
 use crate::people::{Availability, Person};
 use crate::proof::planted;
 use crate::sync::feed;
@@ -92,7 +92,7 @@ fn summary(
     c: &Connection,
     thread: &ThreadRow,
     unread: u64,
-    people: &People,
+    people: &People<'_>,
     overlay: &Overlay,
 ) -> Result<Listed, PortalError> {
     let pending = pending(c, overlay, thread.id)?;
@@ -109,7 +109,7 @@ fn summary(
         summary: ThreadSummary {
             id: thread.id.to_string(),
             subject: thread.record.subject.clone(),
-            with: thread.record.participants.iter().map(|id| people.get(id)).collect(),
+            with: thread.record.participants.iter().map(|id| people.get(id)).collect::<Result<_, _>>()?,
             last_at: When::new(at, &people.zone),
             last_text: snippet(text),
             last_mine: newest.is_some() || base.is_some_and(|message| message.mine),
@@ -126,7 +126,7 @@ fn pending_summary(
     id: Id,
     subject: &str,
     to: &To,
-    people: &People,
+    people: &People<'_>,
     overlay: &Overlay,
 ) -> Result<Listed, PortalError> {
     let pending = pending(c, overlay, id)?;
@@ -137,7 +137,7 @@ fn pending_summary(
         summary: ThreadSummary {
             id: id.to_string(),
             subject: subject.to_owned(),
-            with: with(to, people),
+            with: with(to, people)?,
             last_at: When::new(at, &people.zone),
             last_text: snippet(newest.map(|message| message.body.expose().as_str()).unwrap_or_default()),
             last_mine: true,
@@ -149,11 +149,11 @@ fn pending_summary(
     })
 }
 
-fn with(to: &To, people: &People) -> Vec<Person> {
+fn with(to: &To, people: &People<'_>) -> Result<Vec<Person>, PortalError> {
     match to {
-        To::Staff(id) => vec![people.get(id)],
+        To::Staff(id) => Ok(vec![people.get(id)?]),
         // Who is behind a route is the server's to say.
-        To::Route(_) => Vec::new(),
+        To::Route(_) => Ok(Vec::new()),
     }
 }
 
@@ -173,7 +173,7 @@ fn snippet(text: &str) -> String {
 pub(super) fn closed(c: &Connection, id: Id) -> Result<bool, PortalError> {
     match rows::thread(c, id)? {
         Some(thread) => Ok(thread.record.closed),
-        None if Overlay::read(c)?.threads.iter().any(|thread| thread.id == id) => Ok(false),
+        None if Overlay::of_thread(c, id)?.threads.iter().any(|thread| thread.id == id) => Ok(false),
         None => Err(PortalError::not_found(Reason::ThreadUnknown)),
     }
 }
@@ -184,7 +184,7 @@ pub(super) fn thread(
     before: Option<u64>,
     limit: u32,
 ) -> Result<ThreadView, PortalError> {
-    let (people, overlay) = (People::read(c)?, Overlay::read(c)?);
+    let (people, overlay) = (People::read(c)?, Overlay::of_thread(c, id)?);
     let base = rows::thread(c, id)?;
     let listed = match (&base, overlay.threads.iter().find(|thread| thread.id == id)) {
         (Some(thread), _) => summary(c, thread, unread(c, thread, &overlay)?, &people, &overlay)?,
@@ -200,7 +200,7 @@ pub(super) fn thread(
     found.truncate(limit as usize);
     let earlier = found.last().filter(|_| more).map(|oldest| oldest.n.unsigned_abs());
     let mut messages: Vec<MessageView> =
-        found.into_iter().rev().map(|row| received(row, mark, &people)).collect();
+        found.into_iter().rev().map(|row| received(row, mark, &people)).collect::<Result<_, _>>()?;
     if before.is_none() {
         messages.extend(pending(c, &overlay, id)?.into_iter().map(|message| waiting(message, &people)));
     }
@@ -216,20 +216,20 @@ pub(super) fn thread(
     })
 }
 
-fn received(row: MessageRow, mark: i64, people: &People) -> MessageView {
-    MessageView {
+fn received(row: MessageRow, mark: i64, people: &People<'_>) -> Result<MessageView, PortalError> {
+    Ok(MessageView {
         id: row.id.to_string(),
         n: Some(row.n.unsigned_abs()),
-        author: if row.mine { people.me.clone() } else { people.get(&row.author) },
+        author: if row.mine { people.me.clone() } else { people.get(&row.author)? },
         mine: row.mine,
         text: row.text.into_inner(),
         at: When::new(row.sent_at, &people.zone),
         state: if row.mine { MessageState::Sent } else { MessageState::Received { read: row.n <= mark } },
         entry: None,
-    }
+    })
 }
 
-fn waiting(message: &PendingMessage, people: &People) -> MessageView {
+fn waiting(message: &PendingMessage, people: &People<'_>) -> MessageView {
     MessageView {
         id: message.id.to_string(),
         n: None,
@@ -288,7 +288,7 @@ pub(super) fn search(c: &Connection, asked: &str, limit: u32) -> Result<Vec<Mess
             thread: thread.to_string(),
             subject: subject(c, &overlay, thread)?,
             excerpt: super::words::excerpt(row.text.expose(), asked),
-            message: received(row, i64::MAX, &people),
+            message: received(row, i64::MAX, &people)?,
         });
     }
     hits.truncate(limit as usize);
@@ -303,7 +303,7 @@ fn subject(c: &Connection, overlay: &Overlay, id: Id) -> Result<String, PortalEr
 }
 
 pub(super) fn drafts(c: &Connection) -> Result<Vec<DraftView>, PortalError> {
-    let people = People::read(c)?;
+    let zone = zone(c)?;
     let view = |row: rows::DraftRow| DraftView {
         draft: Draft {
             thread: row.key.strip_prefix("thread:").map(str::to_owned),
@@ -312,7 +312,7 @@ pub(super) fn drafts(c: &Connection) -> Result<Vec<DraftView>, PortalError> {
             text: row.body.into_inner(),
             key: Some(row.key),
         },
-        saved_at: When::new(row.saved_at, &people.zone),
+        saved_at: When::new(row.saved_at, &zone),
     };
     Ok(rows::drafts(c)?.into_iter().map(view).collect())
 }
@@ -337,7 +337,7 @@ pub(super) fn print(c: &Connection, id: Id, now: SystemTime) -> Result<Printable
         messages.splice(0..0, page.messages);
         earlier = page.earlier;
     }
-    let zone = People::read(c)?.zone;
+    let zone = zone(c)?;
     let practice = practice(c)?.map(|(practice, _)| practice.name).unwrap_or_default();
     let mut text = format!("{}\n{practice}\n", view.thread.subject);
     if let Some(as_of) = view.as_of {

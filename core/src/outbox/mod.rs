@@ -4,7 +4,7 @@ use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::messages::{ops, state};
 use crate::people::Availability;
-use crate::people::rows::{People, policy};
+use crate::people::rows::{policy, zone};
 use crate::proof::{planted, point};
 use crate::session::Session;
 use crate::sync::Driver;
@@ -178,7 +178,7 @@ fn changeable(op: &OpRow) -> Result<(), Reason> {
 }
 
 pub(crate) fn entries(c: &Connection) -> Result<Vec<OutboxEntry>, PortalError> {
-    let people = People::read(c)?;
+    let zone = zone(c)?;
     let mut entries = Vec::new();
     for op in outbox::all(c)? {
         if let Some((thread, subject, text)) = ops::words(&op)? {
@@ -188,7 +188,7 @@ pub(crate) fn entries(c: &Connection) -> Result<Vec<OutboxEntry>, PortalError> {
                 thread: thread.to_string(),
                 subject,
                 text,
-                created_at: When::new(op.created_at, &people.zone),
+                created_at: When::new(op.created_at, &zone),
                 change: Availability::of(changeable(&op)),
                 attempts: op.attempts,
                 state: match op.state {

@@ -3,11 +3,13 @@
 use super::{Person, Phone, Practice, Role, Site};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
+use crate::store::Transaction;
 use crate::sync::feed::{Kind, Record, Unfit};
 use crate::values::{Id, Zone};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 pub(crate) static PRACTICE: Kind =
@@ -197,45 +199,60 @@ pub(crate) fn staff(c: &Connection) -> Result<Vec<(Id, StaffRecord)>, PortalErro
     .collect()
 }
 
-/// Everybody who can stand beside a message, by id, the zone in which this client sees times, and the
+/// The zone in which this client sees times.
+pub(crate) fn zone(c: &Connection) -> Result<String, PortalError> {
+    Ok(zone_of(client(c)?.as_ref(), practice(c)?.map(|(practice, _)| practice).as_ref()))
+}
+
+/// An unknown zone of the client's is not shown as another one: the practice's is (R58).
+fn zone_of(client: Option<&ClientRecord>, practice: Option<&PracticeRecord>) -> String {
+    let own = client.map(|client| &client.zone).filter(|zone| Zone::parse(zone).is_some());
+    own.or(practice.map(|practice| &practice.zone)).cloned().unwrap_or_default()
+}
+
+fn staff_member(c: &Connection, id: Id) -> Result<Option<StaffRecord>, PortalError> {
+    let mut statement = c.prepare_cached("SELECT body FROM staff WHERE id = ?1")?;
+    let body: Option<String> = statement.query_row([id.as_bytes()], |row| row.get(0)).optional()?;
+    body.map(|body| stored(&body)).transpose()
+}
+
+/// Everybody who can stand beside a message, the zone in which this client sees times, and the
 /// practice's rules.
-pub(crate) struct People {
-    by_id: HashMap<String, Person>,
+pub(crate) struct People<'c> {
+    connection: &'c Connection,
+    /// Those who were asked for: a screen shows a few, a practice may have hundreds.
+    asked: RefCell<HashMap<String, Person>>,
     pub(crate) me: Person,
     pub(crate) zone: String,
     pub(crate) policy: Policy,
 }
 
-impl People {
-    pub(crate) fn read(c: &Connection) -> Result<Self, PortalError> {
-        let by_id = staff(c)?
-            .into_iter()
-            .map(|(id, record)| (id.to_string(), person(id.to_string(), &record)))
-            .collect();
+impl<'c> People<'c> {
+    pub(crate) fn read(c: &'c Connection) -> Result<Self, PortalError> {
         let client = client(c)?;
-        let (practice_zone, policy) =
-            practice(c)?.map(|(practice, _)| (practice.zone, practice.policy)).unzip();
-        // An unknown zone of the client's is not shown as another one: the practice's is (R58).
-        let own =
-            client.as_ref().map(|client| client.zone.clone()).filter(|zone| Zone::parse(zone).is_some());
+        let practice = practice(c)?.map(|(practice, _)| practice);
+        let zone = zone_of(client.as_ref(), practice.as_ref());
         let me = Person {
             id: client.as_ref().map(|client| client.id.clone()).unwrap_or_default(),
             name: client.as_ref().map(ClientRecord::display_name).unwrap_or_default(),
             role: Role::Client,
             title: String::new(),
         };
-        let zone = own.or(practice_zone).unwrap_or_default();
-        Ok(Self { by_id, me, zone, policy: policy.unwrap_or_default() })
+        let policy = practice.map(|practice| practice.policy).unwrap_or_default();
+        Ok(Self { connection: c, asked: RefCell::default(), me, zone, policy })
     }
 
     /// The person of an id; one that the feed has not brought has no name.
-    pub(crate) fn get(&self, id: &str) -> Person {
-        self.by_id.get(id).cloned().unwrap_or_else(|| Person {
-            id: id.to_owned(),
-            name: String::new(),
-            role: Role::Other,
-            title: String::new(),
-        })
+    pub(crate) fn get(&self, id: &str) -> Result<Person, PortalError> {
+        if let Some(known) = self.asked.borrow().get(id) {
+            return Ok(known.clone());
+        }
+        let person = match Id::from_wire(id).map(|id| staff_member(self.connection, id)).transpose()? {
+            Some(Some(record)) => person(id.to_owned(), &record),
+            _ => Person { id: id.to_owned(), name: String::new(), role: Role::Other, title: String::new() },
+        };
+        self.asked.borrow_mut().insert(id.to_owned(), person.clone());
+        Ok(person)
     }
 }
 

@@ -12,9 +12,9 @@ use super::tokens::{self, Row};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::proof::point;
-use crate::store::{DATABASE, DatabaseKey, Opener, Store, files};
+use crate::store::{DATABASE, DatabaseKey, Opener, Store, Transaction, files};
 use rusqlite::types::ToSqlOutput;
-use rusqlite::{Connection, Transaction, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -209,7 +209,7 @@ fn build(directory: &Path, key: &DatabaseKey) -> Result<bool, PortalError> {
     }
     let mut fresh = opener(BEGUN).writer()?;
     point!("repair.begun");
-    let tx = fresh.transaction()?;
+    let tx = Transaction::write(&mut fresh)?;
     // One of which not even the first page can be read has nothing to give.
     if directory.join(DATABASE).exists()
         && let Ok(damaged) = opener(DATABASE).reader()

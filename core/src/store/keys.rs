@@ -44,7 +44,7 @@ pub(crate) fn context(issuer: &str, subject: &str, install: &str) -> [u8; 32] {
 /// Binds a key to what it belongs to.
 fn seal(context: &[u8; 32], key: &[u8]) -> [u8; 32] {
     let seal = hash(context, key);
-    erase_stack();
+    erase_stack::<DERIVED>();
     seal
 }
 
@@ -116,7 +116,7 @@ impl MasterKey {
 
     fn derive(&self, purpose: &'static [u8]) -> Key {
         let key = self.expand(purpose);
-        erase_stack();
+        erase_stack::<DERIVED>();
         key
     }
 
@@ -133,11 +133,13 @@ impl MasterKey {
     }
 }
 
-/// Writes over what finished calls left on the stack: HKDF returns its blocks by value, and a thread
-/// that then waits for work would keep them.
+/// What deriving a key leaves on the stack, with room: HKDF returns its blocks by value.
+const DERIVED: usize = 16 * 1024;
+
+/// Writes over what finished calls left on the stack: a thread that then waits for work would keep it.
 #[inline(never)]
-fn erase_stack() {
-    std::hint::black_box(&mut [0u8; 16 * 1024]);
+pub(super) fn erase_stack<const BYTES: usize>() {
+    std::hint::black_box(&mut [0u8; BYTES]);
 }
 
 impl DatabaseKey {

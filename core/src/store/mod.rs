@@ -8,11 +8,13 @@ mod migrate;
 mod owner;
 #[cfg(any(test, feature = "soft-vault"))]
 mod soft_vault;
+mod transaction;
 
 pub(crate) use connection::Opener;
 pub(crate) use keys::{DatabaseKey, MasterKey, context, vault_error};
 #[cfg(any(test, feature = "soft-vault"))]
 pub use soft_vault::SoftVault;
+pub(crate) use transaction::Transaction;
 
 use crate::error::{PortalError, Reason};
 use crate::ports::Files;
@@ -21,7 +23,7 @@ use crate::runtime::Mode;
 use connection::Source;
 use futures_util::future::BoxFuture;
 use owner::Owner;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -78,7 +80,7 @@ impl Store {
         let written = self
             .writer
             .run(move |connection| {
-                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let tx = Transaction::write(connection)?;
                 point!("store.begun");
                 let value = work(&tx)?;
                 point!("store.worked");
@@ -100,7 +102,7 @@ impl Store {
             .as_ref()
             .unwrap_or(&self.writer)
             .run(move |connection| {
-                let tx = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+                let tx = Transaction::read(connection)?;
                 let value = work(&tx)?;
                 tx.commit()?;
                 Ok(value)
@@ -176,7 +178,7 @@ impl Store {
 
 fn commit(tx: Transaction<'_>, files: &Files) -> Result<(), PortalError> {
     match files {
-        Files::Directory(_) => Ok(tx.commit()?),
+        Files::Directory(_) => tx.commit(),
         #[cfg(feature = "simulation")]
         Files::Simulated(_, disk) => {
             disk.commit()?;

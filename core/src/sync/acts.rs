@@ -10,10 +10,9 @@ use crate::error::{PortalError, Reason};
 use crate::log::{self, LogEvent};
 use crate::proof::{planted, point};
 use crate::session::api::{self, Failure};
-use crate::store::Store;
+use crate::store::{Store, Transaction};
 use crate::values::{Id, Millis};
 use http::{Method, StatusCode};
-use rusqlite::Transaction;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 

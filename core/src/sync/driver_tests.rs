@@ -5,13 +5,14 @@ use super::outbox::{Guard, OpState};
 use super::*;
 use crate::net::PinSet;
 use crate::ports::{Exchange, Files, Ports, Transport, TransportError, system};
-use crate::runtime::Mode;
+use crate::runtime::{Background, Mode};
 use crate::session::Config;
 use crate::session::install::{Endpoints, PendingSignIn};
 use crate::session::oauth::Tokens;
 use crate::store::{SoftVault, files};
 use crate::values::Secret;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use rusqlite::Connection;
 use std::sync::atomic::AtomicUsize;
 
@@ -32,7 +33,7 @@ impl Transport for Timeless {
     }
 }
 
-fn driver(transport: Arc<dyn Transport>) -> Arc<Driver> {
+fn driver(transport: Arc<dyn Transport>, mode: Mode) -> Arc<Driver> {
     let entropy = Arc::new(system::SystemEntropy::new());
     let mut name = [0u8; 8];
     crate::ports::Entropy::fill(entropy.as_ref(), &mut name);
@@ -53,7 +54,7 @@ fn driver(transport: Arc<dyn Transport>) -> Arc<Driver> {
         redirect_uri: "org.portal.phone:/signed-in".to_owned(),
         pins: Vec::<PinSet>::new(),
     };
-    let session = Arc::new(Session::open(config, ports, Mode::Inline).unwrap());
+    let session = Arc::new(Session::open(config, ports, mode).unwrap());
     let secret = |text: &str| Secret::new(text.to_owned());
     let tokens =
         Tokens { subject: "s".into(), login_id: "l".into(), access: secret("a"), refresh: secret("r") };
@@ -80,7 +81,7 @@ fn id(n: u8) -> Id {
 #[test]
 fn a_deadline_that_waits_for_a_clock_that_never_comes_asks_once_and_then_later() {
     let practice = Arc::new(Timeless::default());
-    let driver = driver(practice.clone());
+    let driver = driver(practice.clone(), Mode::Inline);
     let guard = Guard { deadline: Some(Millis(i64::MAX)), base: None };
     let queued = driver.write(move |_, queue| {
         queue.push(op("thing:1", guard));
@@ -90,6 +91,48 @@ fn a_deadline_that_waits_for_a_clock_that_never_comes_asks_once_and_then_later()
     let result = driver.sync(None).now_or_never().unwrap();
     assert_eq!(result, Err(PortalError::offline(Reason::BadAnswer)));
     assert_eq!(practice.0.load(Ordering::SeqCst), 1);
+}
+
+/// A practice whose page finds something to send, as the refill after a restore does; then there is no network.
+#[derive(Default)]
+struct Finding {
+    practice: Timeless,
+    session: std::sync::OnceLock<std::sync::Weak<Session>>,
+}
+
+#[async_trait::async_trait]
+impl Transport for Finding {
+    async fn send(&self, exchange: Exchange) -> Result<http::Response<Vec<u8>>, TransportError> {
+        if exchange.request.method() == http::Method::POST {
+            return Err(TransportError::NoConnection);
+        }
+        let session = self.session.get().and_then(std::sync::Weak::upgrade).unwrap();
+        let found =
+            |tx: &Transaction<'_>| outbox::enqueue(tx, &op("thing:1", Guard::default()), id(1), Millis(0));
+        session.store().unwrap().write(found).await.unwrap();
+        self.practice.send(exchange).await
+    }
+}
+
+#[derive(Default)]
+struct Begun(AtomicUsize);
+
+impl Background for Begun {
+    fn begin(&self, _: BoxFuture<'static, ()>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Seeds 27530 and 41950.
+#[test]
+fn what_a_sync_by_hand_found_to_send_and_could_not_is_left_to_the_background() {
+    let (practice, begun) = (Arc::new(Finding::default()), Arc::new(Begun::default()));
+    let driver = driver(practice.clone(), Mode::Stepped(begun.clone()));
+    practice.session.set(Arc::downgrade(&driver.session)).unwrap();
+    let before = begun.0.load(Ordering::SeqCst);
+    let result = driver.sync(None).now_or_never().unwrap();
+    assert_eq!(result, Err(PortalError::offline(Reason::NoConnection)));
+    assert_eq!(begun.0.load(Ordering::SeqCst), before + 1);
 }
 
 fn file() -> Connection {
@@ -105,7 +148,7 @@ fn claim(tx: &Transaction<'_>) -> Vec<outbox::OpRow> {
 #[test]
 fn what_moved_since_it_was_claimed_is_not_given_back() {
     let mut c = file();
-    let tx = c.transaction().unwrap();
+    let tx = Transaction::write(&mut c).unwrap();
     for key in 1..=3 {
         outbox::enqueue(&tx, &op("thing:1", Guard::default()), id(key), Millis(0)).unwrap();
     }
@@ -135,7 +178,7 @@ fn what_moved_since_it_was_claimed_is_not_given_back() {
 #[test]
 fn after_a_refill_what_left_before_is_numbered_anew_and_never_fresh() {
     let mut c = file();
-    let tx = c.transaction().unwrap();
+    let tx = Transaction::write(&mut c).unwrap();
     outbox::enqueue(&tx, &op("thing:1", Guard::default()), id(1), Millis(0)).unwrap();
     claim(&tx);
     outbox::recount(&tx, &[("thing:1".to_owned(), 0)].into(), false, || id(9)).unwrap();

@@ -1,15 +1,16 @@
 //! The feed into the base: pages are staged, and the last one publishes rows, cursor and acks in
 //! one transaction, so that every read is one checkpoint.
 
-use super::outbox;
 use super::wire::{Change as WireChange, Page, Verb};
+use super::{outbox, staged};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, LogEvent};
 use crate::proof::{planted, point};
+use crate::store::Transaction;
 use crate::values::{Id, Millis};
 use ring::digest::{SHA256, digest};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
 /// One kind of record that this version knows: where it lives and how it gets there.
@@ -130,10 +131,13 @@ fn abandon(tx: &Transaction<'_>) -> Result<(), PortalError> {
             .execute([])?;
         return Ok(());
     }
-    tx.execute_batch(
-        "DELETE FROM staged; DELETE FROM staged_ack;
-         UPDATE feed SET pull_epoch = NULL, pull_next = NULL, pull_checkpoint = NULL;",
-    )?;
+    for sql in [
+        "DELETE FROM staged",
+        "DELETE FROM staged_ack",
+        "UPDATE feed SET pull_epoch = NULL, pull_next = NULL, pull_checkpoint = NULL",
+    ] {
+        tx.prepare_cached(sql)?.execute([])?;
+    }
     Ok(())
 }
 
@@ -166,9 +170,8 @@ pub(crate) fn take(
         return Err(bad());
     }
     let begun: Option<(String, i64)> = tx
-        .query_row("SELECT pull_epoch, pull_checkpoint FROM feed WHERE pull_next IS NOT NULL", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .prepare_cached("SELECT pull_epoch, pull_checkpoint FROM feed WHERE pull_next IS NOT NULL")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     match &begun {
         Some((epoch, checkpoint)) if *epoch != page.epoch || *checkpoint != page.checkpoint.0 => {
@@ -200,7 +203,7 @@ pub(crate) fn take(
         }
         let heal = quarantined(tx)? > 0;
         let mut sink = Sink { tx, kinds, heal, taken: &mut taken };
-        sink.publish_staged()?;
+        staged::take(tx, |raw| sink.apply_raw(raw))?;
         page.changes.iter().try_for_each(|raw| sink.apply_raw(raw.get()))?;
     }
     // In order of their sequences: the last one that can be read is the highest.
@@ -213,17 +216,9 @@ pub(crate) fn take(
     Ok(taken)
 }
 
-/// Keeps a page until the last one of its pull publishes it: as one row, since its changes are read
-/// once and in order.
+/// Keeps a page until the last one of its pull publishes it.
 fn stage(tx: &Transaction<'_>, page: &Page<'_>) -> Result<(), PortalError> {
-    let mut changes = String::with_capacity(page.changes.iter().map(|raw| raw.get().len() + 1).sum());
-    for raw in &page.changes {
-        if !changes.is_empty() {
-            changes.push(SEPARATOR);
-        }
-        changes.push_str(raw.get());
-    }
-    tx.prepare_cached("INSERT INTO staged (changes) VALUES (?1)")?.execute([changes])?;
+    staged::put(tx, &page.changes)?;
     for (lane, n) in &page.acked {
         tx.prepare_cached("INSERT OR REPLACE INTO staged_ack VALUES (?1, ?2)")?.execute((lane, n.0))?;
     }
@@ -239,9 +234,6 @@ fn stage(tx: &Transaction<'_>, page: &Page<'_>) -> Result<(), PortalError> {
     }
     Ok(())
 }
-
-/// Between two changes of a staged page (RFC 7464): JSON has it nowhere.
-const SEPARATOR: char = '\u{1e}';
 
 /// A refill takes rows of any sequence and afterwards sweeps what it did not bring.
 fn mark_all(tx: &Transaction<'_>, kinds: &[&Kind]) -> Result<(), PortalError> {
@@ -335,21 +327,6 @@ struct Sink<'a, 'tx> {
 }
 
 impl Sink<'_, '_> {
-    /// Each page leaves as soon as it is applied, so that the rows take the room that it had.
-    fn publish_staged(&mut self) -> Result<(), PortalError> {
-        let tx = self.tx;
-        let mut next = tx.prepare_cached("SELECT pk, changes FROM staged ORDER BY pk LIMIT 1")?;
-        let mut gone = tx.prepare_cached("DELETE FROM staged WHERE pk = ?1")?;
-        let mut page = || next.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional();
-        while let Some((pk, changes)) = page()? {
-            let (pk, changes): (i64, String) = (pk, changes);
-            gone.execute([pk])?;
-            // A page without changes has no text.
-            changes.split(SEPARATOR).filter(|raw| !raw.is_empty()).try_for_each(|raw| self.apply_raw(raw))?;
-        }
-        Ok(())
-    }
-
     fn apply_raw(&mut self, raw: &str) -> Result<(), PortalError> {
         let Ok(change) = serde_json::from_str::<WireChange<'_>>(raw) else {
             return self.quarantine("", &digest_of(raw), 0, "change", raw);

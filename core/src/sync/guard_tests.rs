@@ -27,7 +27,7 @@ fn with_op(guard: Guard) -> Connection {
         params![id(1).as_bytes()],
     )
     .unwrap();
-    let tx = c.transaction().unwrap();
+    let tx = Transaction::write(&mut c).unwrap();
     let op = NewOp {
         lane: "thing:1".into(),
         kind: "thing.accept@1",
@@ -42,7 +42,7 @@ fn with_op(guard: Guard) -> Connection {
 }
 
 fn claim(c: &mut Connection, now: Option<Millis>) -> (usize, u64) {
-    let tx = c.transaction().unwrap();
+    let tx = Transaction::write(c).unwrap();
     let claimed = outbox::claim(&tx, &[], 10, |op| super::acts::guard(&tx, &[&THING], op, now)).unwrap();
     let counts = (claimed.ops.len(), claimed.stopped);
     tx.commit().unwrap();

@@ -4,8 +4,9 @@ use super::fate::{Fate, fate};
 use super::wire::OpResult;
 use crate::error::{PortalError, Reason};
 use crate::proof::{planted, point};
+use crate::store::Transaction;
 use crate::values::{Id, Millis};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeMap;
 
 /// Something to queue: what the server is asked to do, and in which lane.
@@ -123,6 +124,14 @@ pub(crate) fn of_lane(c: &Connection, lane: &str) -> Result<Vec<OpRow>, PortalEr
     let mut statement =
         c.prepare_cached(&format!("SELECT {COLUMNS} FROM outbox WHERE lane = ?1 ORDER BY pk"))?;
     let rows = statement.query_map([lane], row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// The ops of two lanes, oldest first.
+pub(crate) fn of_lanes(c: &Connection, lanes: [&str; 2]) -> Result<Vec<OpRow>, PortalError> {
+    let sql = format!("SELECT {COLUMNS} FROM outbox WHERE lane IN (?1, ?2) ORDER BY pk");
+    let mut statement = c.prepare_cached(&sql)?;
+    let rows = statement.query_map(lanes, row)?.collect::<Result<_, _>>()?;
     Ok(rows)
 }
 
@@ -289,7 +298,8 @@ pub(crate) fn settle(
     sent: &[OpRow],
     results: &[OpResult],
 ) -> Result<Settled, PortalError> {
-    let checkpoint: i64 = tx.query_row("SELECT checkpoint FROM feed", [], |row| row.get(0))?;
+    let checkpoint: i64 =
+        tx.prepare_cached("SELECT checkpoint FROM feed")?.query_row([], |row| row.get(0))?;
     let mut settled = Settled::default();
     let mut before: Option<&OpRow> = None;
     for op in sent {

@@ -230,7 +230,7 @@ fn id(n: u8) -> Id {
 
 fn take(c: &mut Connection, text: &str) -> Result<feed::Taken, PortalError> {
     let from = feed::place(c).unwrap().from;
-    let tx = c.transaction().unwrap();
+    let tx = Transaction::write(c).unwrap();
     let page = serde_json::from_str(text).map_err(|_| PortalError::offline(Reason::BadAnswer));
     let taken = page.and_then(|page| feed::take(&tx, &[&THING], &from, &page, None, &mut || id(0xee)))?;
     tx.commit().unwrap();
@@ -311,7 +311,7 @@ proptest! {
         let checkpoints: BTreeSet<usize> = cuts.into_iter().map(|cut| cut.min(log.len())).collect();
         for (turn, checkpoint) in checkpoints.into_iter().enumerate() {
             if refill && turn == 1 {
-                let tx = c.transaction().unwrap();
+                let tx = Transaction::write(&mut c).unwrap();
                 feed::refill(&tx).unwrap();
                 tx.commit().unwrap();
                 cursor = String::new();
