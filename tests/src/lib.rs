@@ -6,6 +6,7 @@ pub mod phone;
 pub mod points;
 pub mod practice;
 pub mod prepared;
+pub mod progress;
 pub mod served;
 pub mod sim;
 pub mod story;

@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, clippy::disallowed_macros, reason = "a program that reports")]
 
 use clap::Parser;
-use indicatif::{ProgressBar, ProgressStyle};
+use portal_tests::progress::Progress;
 use portal_tests::sim::{self, CHECKS, Run, When};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -57,11 +57,10 @@ fn main() -> ExitCode {
         tell(seed, &if failed { sim::shrink(seed, args.steps) } else { run });
         return if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} runs, {per_sec}, {eta} left");
-    let bar = ProgressBar::new(args.seeds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let progress = Progress::new(args.seeds, "runs");
     let began = Instant::now();
-    let many = sim::many(args.seed0, args.seeds, args.steps, 5, || (), |done| bar.set_position(done));
-    bar.finish_and_clear();
+    let many = sim::many(args.seed0, args.seeds, args.steps, 5, || (), |done| progress.show(done));
+    drop(progress);
     if let Some(first) = many.found.first() {
         tell(first.seed, &sim::shrink(first.seed, args.steps));
     }

@@ -176,6 +176,7 @@ impl Sim {
 
     fn look_at_all(&mut self) {
         self.looked_at.clear();
+        self.bases.values_mut().for_each(checks::Base::forget);
         self.devices.iter_mut().for_each(|device| device.look_again = true);
     }
 }

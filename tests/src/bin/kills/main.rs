@@ -19,6 +19,7 @@ mod words;
 use clap::{Parser, Subcommand};
 use lane::Lane;
 use ledger::Wrong;
+use portal_tests::progress::Progress;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tally::Tally;
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
 }
 
 fn run(tally: &Tally, targets: &Targets, lanes: u64, bug: Option<Bug>) -> Result<(), String> {
-    let progress = out::Progress::new(tally.most);
+    let progress = Progress::new(tally.most, "kills");
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..lanes)
             .map(|number| {

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use std::collections::BTreeMap;
 use std::hash::Hash;
+use std::rc::Rc;
 use uuid::Uuid;
 
 /// A row's kind, as a number, and its id.
@@ -21,18 +22,29 @@ struct Row {
     text: u64,
 }
 
+/// What the practice sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Rows {
+    by_id: BTreeMap<RowId, Row>,
+    /// Messages without a conversation.
+    dangling: usize,
+    /// By conversation, its rows as a number.
+    threads: BTreeMap<Uuid, u64>,
+}
+
 /// What a base holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Base {
     /// Epoch and checkpoint.
     pub(crate) place: (String, i64),
-    rows: BTreeMap<RowId, Row>,
+    /// Those of the base before, where place and sums are the same.
+    rows: Rc<Rows>,
+    /// Of every table how many rows there are, and the sums of their sequences and versions.
+    sums: Vec<i64>,
     /// Rows that were deleted, with the checkpoint at which they were seen to be gone.
     gone: BTreeMap<RowId, i64>,
-    /// Messages without a conversation.
-    dangling: usize,
-    /// By conversation, what it is drawn from, as a number: its rows and its part of the outbox.
-    pub(super) threads: BTreeMap<Uuid, u64>,
+    /// By conversation, its part of the outbox, as a number.
+    queued: BTreeMap<Uuid, u64>,
     /// What the outbox holds, in words, and what the drafts do.
     pub(super) outbox: String,
     pub(super) drafts: String,
@@ -60,10 +72,26 @@ pub(super) fn place(raw: &Connection) -> rusqlite::Result<(String, i64)> {
 }
 
 fn read(raw: &Connection, before: Option<&Base>) -> rusqlite::Result<Base> {
-    let mut base = Base { place: place(raw)?, ..Base::default() };
-    read_rows(raw, before, &mut base)?;
+    let mut base = Base { place: place(raw)?, sums: sums(raw)?, ..Base::default() };
+    match before.filter(|before| before.place == base.place && before.sums == base.sums) {
+        Some(before) => base.rows = before.rows.clone(),
+        None => read_rows(raw, before, &mut base)?,
+    }
     read_own(raw, &mut base)?;
     Ok(base)
+}
+
+/// Every change of a row changes them, unless both sides are wrong in the same way: at rest all is read.
+fn sums(raw: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let of = |table| format!("SELECT count(*), ifnull(sum(seq), 0), ifnull(sum(ver), 0) FROM {table}");
+    let sql = TABLES.iter().chain(["parked"].iter()).map(of).collect::<Vec<_>>().join(" UNION ALL ");
+    let mut statement = raw.prepare_cached(&sql)?;
+    let mut rows = statement.query([])?;
+    let mut sums = Vec::new();
+    while let Some(row) = rows.next()? {
+        sums.extend(<[i64; 3]>::from(<(i64, i64, i64)>::try_from(row)?));
+    }
+    Ok(sums)
 }
 
 /// A row is part of a conversation's screen under the conversation's id.
@@ -77,7 +105,7 @@ fn read_rows(raw: &Connection, before: Option<&Base>, base: &mut Base) -> rusqli
          UNION ALL SELECT entity, id, seq, ver, body, NULL FROM parked";
     let mut statement = raw.prepare_cached(sql)?;
     let mut rows = statement.query([])?;
-    let mut threads_of_messages = Vec::new();
+    let (mut read, mut threads_of_messages) = (Rows::default(), Vec::new());
     while let Some(row) = rows.next()? {
         let kind = match row.get_ref(0)? {
             ValueRef::Integer(place) => place.unsigned_abs(),
@@ -85,19 +113,20 @@ fn read_rows(raw: &Connection, before: Option<&Base>, base: &mut Base) -> rusqli
         };
         let (id, text) = (Uuid::from_bytes(row.get(1)?), row.get_ref(4)?.as_str()?);
         let now = Row { seq: row.get(2)?, ver: row.get(3)?, text: number_of(&text) };
-        if before.and_then(|before| before.rows.get(&(kind, id))) != Some(&now) {
+        if before.and_then(|before| before.rows.by_id.get(&(kind, id))) != Some(&now) {
             base.new_texts.push(text.to_owned());
         }
         if let Some(thread) = row.get::<_, Option<[u8; 16]>>(5)?.map(Uuid::from_bytes) {
-            base.draws(thread, &(kind, id, now.seq, now.ver, now.text));
+            draws(&mut read.threads, thread, &(kind, id, now.seq, now.ver, now.text));
             if kind == MESSAGE {
                 threads_of_messages.push(thread);
             }
         }
-        base.rows.insert((kind, id), now);
+        read.by_id.insert((kind, id), now);
     }
-    let known = |thread: &Uuid| base.rows.contains_key(&(THREAD, *thread));
-    base.dangling = threads_of_messages.iter().filter(|thread| !known(thread)).count();
+    let known = |thread: &Uuid| read.by_id.contains_key(&(THREAD, *thread));
+    read.dangling = threads_of_messages.iter().filter(|thread| !known(thread)).count();
+    base.rows = Rc::new(read);
     Ok(())
 }
 
@@ -112,17 +141,27 @@ fn read_own(raw: &Connection, base: &mut Base) -> rusqlite::Result<()> {
         let (key, reason, args) =
             (row.get_ref(1)?.as_bytes()?, row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
         let thread = lane.rsplit(':').next().and_then(|id| id.parse().ok()).unwrap_or_default();
-        base.draws(thread, &(key, state, reason, args));
+        draws(&mut base.queued, thread, &(key, state, reason, args));
         let words = if lane == "draft" { &mut base.drafts } else { &mut base.outbox };
         words.extend([reason, args, "\n"]);
     }
     Ok(())
 }
 
+fn draws(threads: &mut BTreeMap<Uuid, u64>, thread: Uuid, what: &impl Hash) {
+    let number = threads.entry(thread).or_default();
+    *number = number.rotate_left(1).wrapping_add(number_of(what));
+}
+
 impl Base {
-    fn draws(&mut self, thread: Uuid, what: &impl Hash) {
-        let number = self.threads.entry(thread).or_default();
-        *number = number.rotate_left(1).wrapping_add(number_of(what));
+    /// What a conversation is drawn from, as numbers: its rows and its part of the outbox.
+    pub(super) fn thread(&self, thread: Uuid) -> (Option<u64>, Option<u64>) {
+        (self.rows.threads.get(&thread).copied(), self.queued.get(&thread).copied())
+    }
+
+    /// The next look reads every row.
+    pub(in crate::sim) fn forget(&mut self) {
+        self.sums.clear();
     }
 
     /// What is in here and may not have been in the one before, in words.
@@ -152,8 +191,10 @@ impl Sim {
         for (book, mut base) in std::mem::take(&mut self.fresh) {
             if let Some(before) = self.bases.remove(&book) {
                 base.gone = before.gone;
-                let lost = before.rows.into_keys().filter(|row| !base.rows.contains_key(row));
-                base.gone.extend(lost.map(|row| (row, base.place.1)));
+                if !Rc::ptr_eq(&before.rows, &base.rows) {
+                    let lost = before.rows.by_id.keys().filter(|row| !base.rows.by_id.contains_key(row));
+                    base.gone.extend(lost.map(|row| (*row, base.place.1)));
+                }
             }
             self.bases.insert(book, base);
         }
@@ -177,8 +218,11 @@ pub(super) fn place_never_goes_back(sim: &mut Sim) -> Result<(), String> {
 
 pub(super) fn versions_never_go_back(sim: &mut Sim) -> Result<(), String> {
     for (book, base) in &sim.fresh {
-        for (id, row) in &base.rows {
-            let before = sim.bases.get(book).and_then(|before| before.rows.get(id));
+        let Some(before) = sim.bases.get(book).filter(|before| !Rc::ptr_eq(&before.rows, &base.rows)) else {
+            continue;
+        };
+        for (id, row) in &base.rows.by_id {
+            let before = before.rows.by_id.get(id);
             if before.is_some_and(|before| before.seq > row.seq || before.ver > row.ver) {
                 return Err(format!("{} {} went back to {}", name(id.0), id.1, row.ver));
             }
@@ -201,7 +245,7 @@ pub(super) fn base_is_one_checkpoint(sim: &mut Sim) -> Result<(), String> {
 
 fn same(base: &Base, theirs: &[FeedRow]) -> Result<(), String> {
     for row in theirs {
-        let Some(ours) = base.rows.get(&(kind(row.entity), row.id)) else {
+        let Some(ours) = base.rows.by_id.get(&(kind(row.entity), row.id)) else {
             return Err(format!("{} {} is missing", row.entity, row.id));
         };
         let (seq, ver) = (ours.seq.unsigned_abs(), ours.ver.unsigned_abs());
@@ -209,14 +253,14 @@ fn same(base: &Base, theirs: &[FeedRow]) -> Result<(), String> {
             return Err(format!("{} {} is {seq}/{ver}, not {}/{}", row.entity, row.id, row.seq, row.ver));
         }
     }
-    match base.rows.len() == theirs.len() {
+    match base.rows.by_id.len() == theirs.len() {
         true => Ok(()),
-        false => Err(format!("{} rows, not {}", base.rows.len(), theirs.len())),
+        false => Err(format!("{} rows, not {}", base.rows.by_id.len(), theirs.len())),
     }
 }
 
 pub(super) fn references_resolve(sim: &mut Sim) -> Result<(), String> {
-    match sim.fresh.values().map(|base| base.dangling).sum::<usize>() {
+    match sim.fresh.values().map(|base| base.rows.dangling).sum::<usize>() {
         0 => Ok(()),
         dangling => Err(format!("{dangling} messages without their conversation")),
     }
@@ -224,10 +268,12 @@ pub(super) fn references_resolve(sim: &mut Sim) -> Result<(), String> {
 
 pub(super) fn deleted_stays_deleted(sim: &mut Sim) -> Result<(), String> {
     for (book, base) in &sim.fresh {
-        let Some(before) = sim.bases.get(book) else { continue };
+        let Some(before) = sim.bases.get(book).filter(|before| !Rc::ptr_eq(&before.rows, &base.rows)) else {
+            continue;
+        };
         for (row, gone_at) in &before.gone {
-            let back = base.rows.get(row).is_some_and(|row| row.seq <= *gone_at);
-            if back && !before.rows.contains_key(row) {
+            let back = base.rows.by_id.get(row).is_some_and(|row| row.seq <= *gone_at);
+            if back && !before.rows.by_id.contains_key(row) {
                 return Err(format!("{} {} came back", name(row.0), row.1));
             }
         }
@@ -237,8 +283,8 @@ pub(super) fn deleted_stays_deleted(sim: &mut Sim) -> Result<(), String> {
 
 pub(super) fn only_a_pull_moves_the_base(sim: &mut Sim) -> Result<(), String> {
     for (book, base) in &sim.fresh {
-        let before = sim.bases.get(book).filter(|before| before.place == base.place);
-        if before.is_some_and(|before| before.rows != base.rows) {
+        let same = |before: &&Base| before.place == base.place && !Rc::ptr_eq(&before.rows, &base.rows);
+        if sim.bases.get(book).filter(same).is_some_and(|before| before.rows.by_id != base.rows.by_id) {
             return Err(format!("rows changed at the same place {}", base.place.1));
         }
     }

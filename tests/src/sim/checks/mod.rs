@@ -13,11 +13,12 @@ pub(super) use seen::{Screen, Shown};
 
 use super::ledger::Owed;
 use super::{Sim, Violation, locked};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use rustc_hash::FxHasher;
+use std::hash::{Hash, Hasher};
 
 /// What may be large, as a number.
 fn number_of(what: &impl Hash) -> u64 {
-    let mut hash = DefaultHasher::new();
+    let mut hash = FxHasher::default();
     what.hash(&mut hash);
     hash.finish()
 }

@@ -98,7 +98,7 @@ impl Sim {
             }
         }
         let number = |thread: &str, expected: &[(usize, u64)]| match thread.parse::<Uuid>() {
-            Ok(id) => number_of(&(process, base.threads.get(&id), expected)),
+            Ok(id) => number_of(&(process, base.thread(id), expected)),
             // Nobody knows in which conversation it is: the outbox shows it.
             Err(_) => number_of(&(process, &base.outbox, expected)),
         };
