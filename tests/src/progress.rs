@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Between two lines where nobody looks at a terminal.
 const EVERY: Duration = Duration::from_secs(15);
 
-/// A bar on a terminal, a line every few seconds otherwise.
+/// A bar on a terminal, a line now and then otherwise.
 pub struct Progress {
     bar: Option<ProgressBar>,
     what: &'static str,

@@ -12,7 +12,7 @@ use super::tokens::{self, Row};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::proof::point;
-use crate::store::{DATABASE, DatabaseKey, Opener, Store, Transaction, files};
+use crate::store::{BALANCED, DATABASE, DatabaseKey, Opener, Store, Transaction, erase_stack, files};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, params_from_iter};
 use std::fs;
@@ -137,7 +137,12 @@ impl Session {
     pub(super) async fn rebuild(&self, account: &Account, key: DatabaseKey) -> Result<(), PortalError> {
         let directory = self.directory(account);
         let from = directory.clone();
-        let session = self.mode.blocking(move || build(&from, &key)).await?;
+        let build = move || {
+            let session = build(&from, &key);
+            erase_stack::<BALANCED>();
+            session
+        };
+        let session = self.mode.blocking(build).await?;
         let unsaved = self
             .unsaved
             .lock()

@@ -8,6 +8,7 @@ use crate::proof::point;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::PathBuf;
+use std::sync::Once;
 
 /// Where the file is and what opens it.
 #[derive(Clone)]
@@ -51,6 +52,10 @@ impl Opener {
     }
 
     fn connect_once(&self, flags: OpenFlags, cache_kib: u32) -> Result<Connection, PortalError> {
+        // The first use of SQLite in a process makes SQLCipher ready, and a second thread that comes meanwhile
+        // does not wait for it: its key would be an error.
+        static READY: Once = Once::new();
+        READY.call_once(|| drop(Connection::open_in_memory()));
         // Before SQLite would make it with 0644; its `-wal` and `-shm` take the mode of the file.
         files::private_file(&self.path)?;
         point!("connection.file-made");

@@ -133,12 +133,15 @@ impl MasterKey {
     }
 }
 
+/// What SQLite leaves on the stack, with room: up to six pages of 16 KiB when it balances a tree (ADR 16).
+pub(crate) const BALANCED: usize = 192 * 1024;
+
 /// What deriving a key leaves on the stack, with room: HKDF returns its blocks by value.
 const DERIVED: usize = 16 * 1024;
 
 /// Writes over what finished calls left on the stack: a thread that then waits for work would keep it.
 #[inline(never)]
-pub(super) fn erase_stack<const BYTES: usize>() {
+pub(crate) fn erase_stack<const BYTES: usize>() {
     std::hint::black_box(&mut [0u8; BYTES]);
 }
 

@@ -11,7 +11,7 @@ mod soft_vault;
 mod transaction;
 
 pub(crate) use connection::Opener;
-pub(crate) use keys::{DatabaseKey, MasterKey, context, vault_error};
+pub(crate) use keys::{BALANCED, DatabaseKey, MasterKey, context, erase_stack, vault_error};
 #[cfg(any(test, feature = "soft-vault"))]
 pub use soft_vault::SoftVault;
 pub(crate) use transaction::Transaction;

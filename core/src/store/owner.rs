@@ -1,7 +1,7 @@
 //! The owner of one connection: a thread with a queue of closures, or the same closures in place.
 
 use super::connection::Source;
-use super::keys::erase_stack;
+use super::keys::{BALANCED, erase_stack};
 use super::suspended;
 use crate::error::{PortalError, Reason};
 use crate::runtime::Mode;
@@ -10,9 +10,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
-
-/// What SQLite leaves on the stack, with room: up to six pages of 16 KiB when it balances a tree (ADR 16).
-const BALANCED: usize = 192 * 1024;
 
 type Job = Box<dyn FnOnce(&mut State) + Send>;
 

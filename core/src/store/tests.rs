@@ -42,6 +42,37 @@ fn pragma(store: &Store, name: &'static str) -> String {
         .unwrap()
 }
 
+/// A process has one first time; many of them side by side interrupt each other.
+#[test]
+fn the_first_files_of_a_process_may_be_opened_at_once() {
+    let child = |_| {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "store::tests::opens_eight_files_at_once", "--ignored", "--nocapture"]);
+        child.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    for round in 0..2 {
+        for child in (0..24).map(child).collect::<Vec<_>>() {
+            let ended = child.wait_with_output().unwrap();
+            assert!(ended.status.success(), "{round}: {}", String::from_utf8_lossy(&ended.stderr));
+        }
+    }
+}
+
+#[test]
+#[ignore = "a process of its own for the test above"]
+fn opens_eight_files_at_once() {
+    let together = std::sync::Barrier::new(8);
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let (directory, key, together) = (scratch(), key(number), &together);
+            scope.spawn(move || {
+                together.wait();
+                open(&directory, key).unwrap();
+            });
+        }
+    });
+}
+
 // SECURITY S2: the recipe is read back, not believed.
 #[test]
 fn s2_the_connection_recipe_is_in_force() {

@@ -1,5 +1,4 @@
-//! One transaction, whose `BEGIN` and `COMMIT` are prepared once a connection: to prepare them anew is a
-//! tenth of a small write.
+//! One transaction, whose `BEGIN` and `COMMIT` are prepared once a connection.
 
 use crate::error::PortalError;
 use rusqlite::Connection;

@@ -1,5 +1,6 @@
 //! The pages of a pull under way, each kept as it came in one row. They are written and read in place: as
-//! values SQLCipher would hold three copies of each and erase them one byte after the other (ADR 16).
+//! values SQLCipher would hold three copies of each and erase them all (ADR 16). The column is declared as text,
+//! and may hold some that was written so.
 
 use crate::error::{PortalError, Reason};
 use crate::store::Transaction;
