@@ -12,7 +12,7 @@ use super::tokens::{self, Row};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::proof::point;
-use crate::store::{BALANCED, DATABASE, DatabaseKey, Opener, Store, Transaction, erase_stack, files};
+use crate::store::{BALANCED, DATABASE, DatabaseKey, InUse, Opener, Store, Transaction, erase_stack, files};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, params_from_iter};
 use std::fs;
@@ -138,6 +138,7 @@ impl Session {
         let directory = self.directory(account);
         let from = directory.clone();
         let build = move || {
+            let _in_use = InUse::begin();
             let session = build(&from, &key);
             erase_stack::<BALANCED>();
             session
@@ -273,6 +274,7 @@ fn damage_is_in_the_file(directory: &Path, key: DatabaseKey) -> bool {
     if aside(directory).ends_with("damaged-1.db") {
         return true;
     }
+    let _in_use = InUse::begin();
     let check = || -> Result<bool, PortalError> {
         let connection = Opener { path: directory.join(DATABASE), key }.reader()?;
         let pages = connection.prepare("PRAGMA cipher_integrity_check")?.exists([])?;

@@ -1,7 +1,7 @@
 //! Opening one connection: the recipe of SECURITY 7.3, in its order.
 
 use super::keys::DatabaseKey;
-use super::{files, migrate};
+use super::{exit, files, migrate};
 use crate::error::{PortalError, Reason};
 use crate::ports::Files;
 use crate::proof::point;
@@ -72,6 +72,7 @@ impl Opener {
         }
         // A wrong key or a damaged header shows at the first page.
         connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+        exit::watch();
         point!("connection.keyed");
         connection.execute_batch(&format!(
             "PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON;

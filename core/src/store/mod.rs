@@ -2,6 +2,7 @@
 //! nothing of SQLite runs on a caller's thread. In `Inline` mode the same closures run in place.
 
 mod connection;
+mod exit;
 pub(crate) mod files;
 mod keys;
 mod migrate;
@@ -11,6 +12,7 @@ mod soft_vault;
 mod transaction;
 
 pub(crate) use connection::Opener;
+pub(crate) use exit::InUse;
 pub(crate) use keys::{BALANCED, DatabaseKey, MasterKey, context, erase_stack, vault_error};
 #[cfg(any(test, feature = "soft-vault"))]
 pub use soft_vault::SoftVault;

@@ -2,7 +2,7 @@
 
 use super::connection::Source;
 use super::keys::{BALANCED, erase_stack};
-use super::suspended;
+use super::{InUse, suspended};
 use crate::error::{PortalError, Reason};
 use crate::runtime::Mode;
 use rusqlite::Connection;
@@ -96,9 +96,18 @@ impl Owner {
     /// Starts closing for good, without waiting for it.
     pub(super) fn close(&self) {
         match self {
-            Self::Inline(state) => state.lock().unwrap_or_else(PoisonError::into_inner).end(),
+            Self::Inline(state) => {
+                let _in_use = InUse::begin();
+                state.lock().unwrap_or_else(PoisonError::into_inner).end();
+            }
             // An owner that is gone has closed already.
-            Self::Thread(Some((jobs, _))) => drop(jobs.send(Box::new(State::end))),
+            Self::Thread(Some((jobs, _))) => {
+                let end = |state: &mut State| {
+                    let _in_use = InUse::begin();
+                    state.end();
+                };
+                drop(jobs.send(Box::new(end)));
+            }
             Self::Thread(None) => {}
         }
     }
@@ -118,11 +127,15 @@ impl Owner {
         work: impl FnOnce(&mut State) -> Result<T, PortalError> + Send + 'static,
     ) -> Result<T, PortalError> {
         match self {
-            Self::Inline(state) => work(&mut state.lock().unwrap_or_else(PoisonError::into_inner)),
+            Self::Inline(state) => {
+                let _in_use = InUse::begin();
+                work(&mut state.lock().unwrap_or_else(PoisonError::into_inner))
+            }
             Self::Thread(None) => Err(suspended()),
             Self::Thread(Some((jobs, _))) => {
                 let (reply, answer) = oneshot::channel();
                 let job = Box::new(move |state: &mut State| {
+                    let _in_use = InUse::begin();
                     // A panic in a closure rolls its transaction back and must not end the thread.
                     let result = catch_unwind(AssertUnwindSafe(|| work(state)));
                     let _ = reply.send(result.unwrap_or_else(|_| Err(PortalError::bug(Reason::Panicked))));
@@ -135,8 +148,7 @@ impl Owner {
 }
 
 impl Drop for Owner {
-    /// Waits for the thread: one that is still closing its file while the process exits races with
-    /// the exit handlers of SQLCipher and OpenSSL.
+    /// Waits for the thread: when a store is gone, its file is closed.
     fn drop(&mut self) {
         if let Self::Thread(owner) = self
             && let Some((jobs, thread)) = owner.take()
@@ -177,6 +189,7 @@ impl State {
 
 impl Drop for State {
     fn drop(&mut self) {
+        let _in_use = InUse::begin();
         self.close();
     }
 }

@@ -73,6 +73,32 @@ fn opens_eight_files_at_once() {
     });
 }
 
+#[test]
+fn a_process_may_end_while_its_files_are_written() {
+    for round in 0..20 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "store::tests::ends_while_it_writes", "--ignored", "--nocapture"]);
+        let ended = child.output().unwrap().status;
+        assert_eq!(ended.code(), Some(7), "{round}: {ended}");
+    }
+}
+
+#[test]
+#[ignore = "a process of its own for the test above"]
+fn ends_while_it_writes() {
+    for number in 0..4 {
+        let store = open(&scratch(), key(number)).unwrap();
+        std::thread::spawn(move || {
+            loop {
+                let sql = "INSERT OR REPLACE INTO draft VALUES ('k', NULL, '', hex(randomblob(20000)), 1)";
+                store.write(|tx| Ok(tx.execute(sql, [])?)).now_or_never().unwrap().unwrap();
+            }
+        });
+    }
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    std::process::exit(7);
+}
+
 // SECURITY S2: the recipe is read back, not believed.
 #[test]
 fn s2_the_connection_recipe_is_in_force() {
