@@ -1,5 +1,6 @@
 //! The end of the process while files are in use. At exit SQLCipher frees what it works with, and OpenSSL after
 //! it, whatever other threads are doing: without this a write under way may crash the process that ends.
+#![allow(clippy::disallowed_methods, reason = "no port has a clock any more")]
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

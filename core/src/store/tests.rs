@@ -85,6 +85,7 @@ fn a_process_may_end_while_its_files_are_written() {
 
 #[test]
 #[ignore = "a process of its own for the test above"]
+#[allow(clippy::disallowed_methods, reason = "it ends in the middle of what its threads do")]
 fn ends_while_it_writes() {
     for number in 0..4 {
         let store = open(&scratch(), key(number)).unwrap();
