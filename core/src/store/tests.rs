@@ -42,7 +42,8 @@ fn pragma(store: &Store, name: &'static str) -> String {
         .unwrap()
 }
 
-/// A process has one first time; many of them side by side interrupt each other.
+/// A process has one first time; many of them side by side interrupt each other. Without what it guards it fails
+/// seldom: to see it, hold up every `getrandom` of the test below with `strace -f -e inject=getrandom:delay_enter=30000`.
 #[test]
 fn the_first_files_of_a_process_may_be_opened_at_once() {
     let child = |_| {

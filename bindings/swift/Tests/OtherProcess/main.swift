@@ -173,5 +173,5 @@ func callersThread(_ phone: Handset) async throws {
     }
 #endif
 
-// At once: the core's threads still run, and `exit` would take from under them what they use.
+// At once, with the files as they are: the core's threads still run.
 _exit(0)
