@@ -1,6 +1,6 @@
 //! Opening one connection: the recipe of SECURITY 7.3, in its order.
 
-use super::keys::DatabaseKey;
+use super::keys::{BALANCED, DatabaseKey, erase_stack};
 use super::{exit, files, migrate};
 use crate::error::{PortalError, Reason};
 use crate::ports::Files;
@@ -107,7 +107,7 @@ impl Source {
         }
     }
 
-    /// Empties the log and closes.
+    /// Empties the log, closes, and writes over what SQLite left on the stack.
     pub(super) fn close(&self, connection: Connection) {
         match &self.files {
             Files::Directory(_) => {
@@ -116,6 +116,8 @@ impl Source {
                 // Best effort: an open reader only means that the file keeps its log until later.
                 let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
                 point!("close.emptied");
+                drop(connection);
+                erase_stack::<BALANCED>();
             }
             #[cfg(feature = "simulation")]
             Files::Simulated(_, disk) => disk.close(connection),

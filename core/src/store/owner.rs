@@ -1,7 +1,6 @@
 //! The owner of one connection: a thread with a queue of closures, or the same closures in place.
 
 use super::connection::Source;
-use super::keys::{BALANCED, erase_stack};
 use super::{InUse, suspended};
 use crate::error::{PortalError, Reason};
 use crate::runtime::Mode;
@@ -182,7 +181,6 @@ impl State {
         self.damaged = false;
         if let (Some(connection), Some(source)) = (self.connection.take(), &self.source) {
             source.close(connection);
-            erase_stack::<BALANCED>();
         }
     }
 }

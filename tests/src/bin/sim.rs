@@ -8,6 +8,10 @@ use portal_tests::sim::{self, CHECKS, Run, When};
 use std::process::ExitCode;
 use std::time::Instant;
 
+/// A run asks for memory half a million times. Phones have allocators of their own as well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs the core as shipped through random disasters: one to three phones, two clients and the staff of
 /// a practice, on a virtual clock and network, with every fault of tests/src/sim/faults.rs. What must
 /// hold is checked after every step. A run is one number and can be replayed from it.

@@ -3,7 +3,7 @@
 
 use super::disk::{SimDisk, SimVault};
 use super::practice_side::{PASSWORD, Person};
-use super::shelf::Shelf;
+use super::shelf::{Raw, Shelf};
 use super::shell::Shell;
 use super::tasks::{Process, Tasks};
 use super::time::{DeviceClock, Time};
@@ -15,9 +15,13 @@ use portal_core::runtime::Mode;
 use portal_core::{Portal, PortalError};
 use portal_server_mock::World;
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+
+/// The name of a person's records in their directory.
+pub(crate) const DATABASE: &str = "portal.db";
 
 /// One phone.
 pub(crate) struct Device {
@@ -47,9 +51,9 @@ pub(crate) struct Device {
     pub(crate) look_again: bool,
     vault: Arc<SimVault>,
     home: Scratch,
-    /// Its databases, and the checks' connection to one of them.
+    /// Its databases, and the checks' own connections to them, by directory.
     shelf: Arc<Shelf>,
-    raw: Option<(String, Connection)>,
+    raw: BTreeMap<PathBuf, Raw>,
     seed: u64,
 }
 
@@ -72,7 +76,7 @@ impl Device {
             vault: Arc::default(),
             home: Scratch::in_memory(),
             shelf: Arc::default(),
-            raw: None,
+            raw: BTreeMap::new(),
             seed,
         }
     }
@@ -132,28 +136,20 @@ impl Device {
         let plain = self.vault.unwrap("portal-install".to_owned(), sealed).ok()?;
         let content: serde_json::Value = serde_json::from_slice(&plain).ok()?;
         let directory = self.home.path().join("users").join(content["current"].as_str()?);
-        directory.join("portal.db").exists().then_some(directory)
+        directory.join(DATABASE).exists().then_some(directory)
     }
 
-    /// The database in there, read beside the core.
+    /// The database in there, which must be there, read beside the core.
     pub(crate) fn raw(&mut self, directory: &Path) -> Option<&Connection> {
-        let name = std::fs::read_to_string(directory.join("portal.db")).ok()?;
-        if self.raw.as_ref().is_none_or(|(of, _)| *of != name) {
-            self.put_raw();
-            self.raw = self.shelf.raw(&name).map(|raw| (name, raw));
+        if !self.raw.contains_key(directory) {
+            self.raw.insert(directory.to_owned(), self.shelf.raw(&directory.join(DATABASE))?);
         }
-        self.raw.as_ref().map(|(_, connection)| connection)
+        self.raw.get(directory).map(|raw| &raw.connection)
     }
 
-    fn put_raw(&mut self) {
-        if let Some((of, raw)) = self.raw.take() {
-            self.shelf.put_raw(&of, raw);
-        }
-    }
-
-    /// Whether the database in there is open.
-    pub(crate) fn is_open(&self, directory: &Path) -> bool {
-        self.shelf.is_open(&directory.join("portal.db"))
+    /// Whether any of its databases is open.
+    pub(crate) fn has_open(&self) -> bool {
+        self.shelf.has_open()
     }
 
     /// Whose records are in there.
@@ -166,7 +162,7 @@ impl Device {
 
 impl Drop for Device {
     fn drop(&mut self) {
-        self.put_raw();
+        std::mem::take(&mut self.raw).into_values().for_each(|raw| self.shelf.put_raw(raw));
     }
 }
 

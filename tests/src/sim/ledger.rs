@@ -1,6 +1,7 @@
 //! What has been promised: the acts whose verb returned, as a person would remember them. The checks
 //! hold phones and practice to it.
 
+use super::device::DATABASE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -57,8 +58,10 @@ pub(crate) struct Book {
     pub(crate) leaving: bool,
     /// They are what the device has open, or would open.
     pub(crate) open: bool,
-    /// They are gone.
+    /// They are gone, and nothing is owed any more.
     pub(crate) closed: bool,
+    /// Their file was gone when the checks last looked.
+    pub(crate) gone: bool,
     /// Everything written here.
     pub(crate) entries: Vec<Entry>,
     /// By key, each text that may be there; `None` is no draft.
@@ -77,10 +80,16 @@ impl Book {
             leaving: false,
             open: true,
             closed: false,
+            gone: false,
             entries: Vec::new(),
             drafts: BTreeMap::new(),
             marks: BTreeMap::new(),
         }
+    }
+
+    /// Whether their file is there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.directory.join(DATABASE).exists()
     }
 
     /// Writes down that a draft is this now, or may be.

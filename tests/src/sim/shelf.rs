@@ -25,6 +25,12 @@ struct Database {
     new: Vec<(String, Vec<Vec<Value>>)>,
 }
 
+/// What the checks read a database with.
+pub(crate) struct Raw {
+    name: String,
+    pub(super) connection: Connection,
+}
+
 #[derive(Default)]
 struct Spare {
     databases: Vec<Database>,
@@ -73,26 +79,27 @@ impl Shelf {
         }
     }
 
-    /// Whether a process has the database open that the file at `path` stands for.
-    pub(super) fn is_open(&self, path: &Path) -> bool {
-        let name = std::fs::read_to_string(path).unwrap_or_default();
-        locked(&self.0).get(&name).is_some_and(|known| known.idle.is_none())
+    /// Whether a process has any of them open.
+    pub(super) fn has_open(&self) -> bool {
+        locked(&self.0).values().any(|known| known.idle.is_none())
     }
 
-    /// The checks' own connection to that database.
-    pub(super) fn raw(&self, name: &str) -> Option<Connection> {
+    /// The checks' own connection to the database that the file at `path` stands for.
+    pub(super) fn raw(&self, path: &Path) -> Option<Raw> {
+        let name = std::fs::read_to_string(path).ok()?;
         let mut databases = locked(&self.0);
-        let known = databases.get_mut(name)?;
-        known.raw.take().or_else(|| {
+        let known = databases.get_mut(&name)?;
+        let connection = known.raw.take().or_else(|| {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             Connection::open_with_flags(&known.place, flags).ok()
-        })
+        })?;
+        Some(Raw { name, connection })
     }
 
     /// Takes it back.
-    pub(super) fn put_raw(&self, name: &str, raw: Connection) {
-        if let Some(known) = locked(&self.0).get_mut(name) {
-            known.raw = Some(raw);
+    pub(super) fn put_raw(&self, raw: Raw) {
+        if let Some(known) = locked(&self.0).get_mut(&raw.name) {
+            known.raw = Some(raw.connection);
         }
     }
 }

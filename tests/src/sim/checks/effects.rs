@@ -94,8 +94,8 @@ pub(super) fn nothing_lost(sim: &mut Sim) -> Result<(), String> {
 }
 
 pub(super) fn records_stay(sim: &mut Sim) -> Result<(), String> {
-    let moved = sim.books.iter().filter(|book| sim.look_at.contains(&book.device));
-    let gone = moved.filter(|book| !book.closed).find(|book| !book.directory.join("portal.db").exists());
+    let mut moved = sim.books.iter().filter(|book| sim.look_at.contains(&book.device));
+    let gone = moved.find(|book| book.gone && !book.closed);
     gone.map_or(Ok(()), |book| {
         Err(format!("those of device {} are gone, and nobody wanted that", book.device))
     })

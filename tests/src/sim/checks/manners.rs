@@ -102,7 +102,8 @@ impl Sim {
         epoch: Uuid,
         head: u64,
     ) -> Result<(), Violation> {
-        let directory = self.books.get(book).filter(|book| book.open).map(|book| book.directory.clone());
+        let book = self.books.get(book).filter(|book| book.open && book.is_there());
+        let directory = book.map(|book| book.directory.clone());
         let device = self.devices.get_mut(index);
         let raw = directory.and_then(|directory| device?.raw(&directory));
         let Some(Ok((ours, checkpoint))) = raw.map(super::feed::place) else { return Ok(()) };
@@ -130,8 +131,6 @@ impl Sim {
 
 /// As long as a phone is suspended, whatever else it is asked to do.
 pub(super) fn suspended_is_closed(sim: &mut Sim) -> Result<(), String> {
-    let open = sim.devices.iter().position(|device| {
-        device.suspended && device.current().is_some_and(|directory| device.is_open(&directory))
-    });
-    open.map_or(Ok(()), |index| Err(format!("device {index} is suspended with its database open")))
+    let open = sim.devices.iter().position(|device| device.suspended && device.has_open());
+    open.map_or(Ok(()), |index| Err(format!("device {index} is suspended with a database open")))
 }

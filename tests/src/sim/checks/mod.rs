@@ -112,7 +112,8 @@ impl Sim {
         }
         let arrived = &self.arrived;
         for book in self.books.iter_mut().filter(|book| !book.closed && self.look_at.contains(&book.device)) {
-            if !book.directory.join("portal.db").exists() {
+            book.gone = !book.is_there();
+            if book.gone {
                 book.open = false;
                 // With somebody's will, or after a sign-out that found nothing unsent, nothing is owed.
                 let sent = book.entries.iter().all(|e| e.owed != Owed::Once || arrived.contains_key(&e.text));
