@@ -17,19 +17,23 @@ type RowId = (u64, Uuid);
 /// A row as the checks remember it: its text is a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Row {
+    /// Its place in [`TABLES`].
+    table: u16,
     seq: i64,
     ver: i64,
     text: u64,
+    /// The conversation on whose screen it is.
+    thread: Option<Uuid>,
 }
 
 /// What the practice sent.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 struct Rows {
     by_id: BTreeMap<RowId, Row>,
-    /// Messages without a conversation.
-    dangling: usize,
-    /// By conversation, its rows as a number.
+    /// By conversation, its rows as a number that does not depend on their order.
     threads: BTreeMap<Uuid, u64>,
+    /// The newest sequence among them.
+    newest: Option<i64>,
 }
 
 /// What a base holds.
@@ -39,7 +43,7 @@ pub(crate) struct Base {
     pub(crate) place: (String, i64),
     /// Those of the base before, where place and sums are the same.
     rows: Rc<Rows>,
-    /// Looks since they were read.
+    /// Looks since all of them were read.
     looks: u32,
     /// Of every table how many rows there are, and the sums of their sequences and versions.
     sums: Vec<i64>,
@@ -54,9 +58,11 @@ pub(crate) struct Base {
     pub(super) new_texts: Vec<String>,
 }
 
-const TABLES: [&str; 6] = ["practice", "client", "staff", "thread", "message", "read_mark"];
-const THREAD: u64 = 3;
-const MESSAGE: u64 = 4;
+/// Where rows of the practice are; the last one holds what the core does not know.
+const TABLES: [&str; 7] = ["practice", "client", "staff", "thread", "message", "read_mark", PARKED];
+const PARKED: &str = "parked";
+const THREAD: u16 = 3;
+const MESSAGE: u16 = 4;
 
 fn kind(entity: &str) -> u64 {
     let place = TABLES.iter().position(|table| *table == entity);
@@ -75,23 +81,30 @@ pub(super) fn place(raw: &Connection) -> rusqlite::Result<(String, i64)> {
 
 fn read(raw: &Connection, before: Option<&Base>) -> rusqlite::Result<Base> {
     let mut base = Base { place: place(raw)?, sums: sums(raw)?, ..Base::default() };
-    let same = |before: &&Base| before.place == base.place && before.sums == base.sums;
-    match before.filter(same).filter(|before| before.looks < LOOKS) {
-        Some(before) => (base.rows, base.looks) = (before.rows.clone(), before.looks + 1),
-        None => read_rows(raw, before, &mut base)?,
+    let before = before.filter(|before| before.place.0 == base.place.0);
+    match before.filter(|before| before.looks < LOOKS) {
+        Some(before) if before.place == base.place && before.sums == base.sums => {
+            (base.rows, base.looks) = (before.rows.clone(), before.looks + 1);
+        }
+        Some(before) if read_newer(raw, before, &mut base)? => base.looks = before.looks + 1,
+        _ => {
+            base.new_texts.clear();
+            let mut rows = Rows::default();
+            read_rows(raw, before, &mut base, &mut rows)?;
+            base.rows = Rc::new(rows);
+        }
     }
     read_own(raw, &mut base)?;
     Ok(base)
 }
 
-/// Rows whose place and sums did not move hold for so many looks: what leaves all of these as they were, a body
-/// under the same version, is seen that much later, and at rest.
+/// For so many looks the rows of before hold, with those of a later sequence in their place, as long as that
+/// explains the sums: what does not, a body under the same version, is seen that much later, and at rest.
 const LOOKS: u32 = 8;
 
 fn sums(raw: &Connection) -> rusqlite::Result<Vec<i64>> {
     let of = |table| format!("SELECT count(*), ifnull(sum(seq), 0), ifnull(sum(ver), 0) FROM {table}");
-    let sql = TABLES.iter().chain(["parked"].iter()).map(of).collect::<Vec<_>>().join(" UNION ALL ");
-    let mut statement = raw.prepare_cached(&sql)?;
+    let mut statement = raw.prepare_cached(&TABLES.map(of).join(" UNION ALL "))?;
     let mut rows = statement.query([])?;
     let mut sums = Vec::new();
     while let Some(row) = rows.next()? {
@@ -100,40 +113,75 @@ fn sums(raw: &Connection) -> rusqlite::Result<Vec<i64>> {
     Ok(sums)
 }
 
-/// A row is part of a conversation's screen under the conversation's id.
-fn read_rows(raw: &Connection, before: Option<&Base>, base: &mut Base) -> rusqlite::Result<()> {
-    let sql = "SELECT 0, id, seq, ver, body, NULL FROM practice
-         UNION ALL SELECT 1, id, seq, ver, body, NULL FROM client
-         UNION ALL SELECT 2, id, seq, ver, body, NULL FROM staff
-         UNION ALL SELECT 3, id, seq, ver, body, id FROM thread
-         UNION ALL SELECT 4, id, seq, ver, body, thread FROM message
-         UNION ALL SELECT 5, id, seq, ver, body, id FROM read_mark
-         UNION ALL SELECT entity, id, seq, ver, body, NULL FROM parked";
+/// Whether the rows of before are, with the later ones, what is there now.
+fn read_newer(raw: &Connection, before: &Base, base: &mut Base) -> rusqlite::Result<bool> {
+    let mut rows = Rows::clone(&before.rows);
+    read_rows(raw, Some(before), base, &mut rows)?;
+    let mut sums = vec![0; 3 * TABLES.len()];
+    for row in rows.by_id.values() {
+        for (place, part) in [1, row.seq, row.ver].into_iter().enumerate() {
+            sums.get_mut(3 * usize::from(row.table) + place).into_iter().for_each(|sum| *sum += part);
+        }
+    }
+    base.rows = Rc::new(rows);
+    Ok(sums == base.sums)
+}
+
+/// Reads those that are newer than the newest one of `into`, into it. A row is part of a conversation's
+/// screen under the conversation's id.
+fn read_rows(
+    raw: &Connection,
+    before: Option<&Base>,
+    base: &mut Base,
+    into: &mut Rows,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT 0, id, seq, ver, body, NULL, NULL FROM practice WHERE seq > ?1
+         UNION ALL SELECT 1, id, seq, ver, body, NULL, NULL FROM client WHERE seq > ?1
+         UNION ALL SELECT 2, id, seq, ver, body, NULL, NULL FROM staff WHERE seq > ?1
+         UNION ALL SELECT 3, id, seq, ver, body, id, NULL FROM thread WHERE seq > ?1
+         UNION ALL SELECT 4, id, seq, ver, body, thread, NULL FROM message WHERE seq > ?1
+         UNION ALL SELECT 5, id, seq, ver, body, id, NULL FROM read_mark WHERE seq > ?1
+         UNION ALL SELECT 6, id, seq, ver, body, NULL, entity FROM parked WHERE seq > ?1";
     let mut statement = raw.prepare_cached(sql)?;
-    let mut rows = statement.query([])?;
-    let (mut read, mut threads_of_messages) = (Rows::default(), Vec::new());
+    let mut rows = statement.query([into.newest.unwrap_or(i64::MIN)])?;
     while let Some(row) = rows.next()? {
-        let kind = match row.get_ref(0)? {
-            ValueRef::Integer(place) => place.unsigned_abs(),
-            other => kind(other.as_str()?),
+        let table: u16 = row.get(0)?;
+        let kind = match row.get_ref(6)? {
+            ValueRef::Text(_) => kind(row.get_ref(6)?.as_str()?),
+            _ => u64::from(table),
         };
         let (id, text) = (Uuid::from_bytes(row.get(1)?), row.get_ref(4)?.as_str()?);
-        let now = Row { seq: row.get(2)?, ver: row.get(3)?, text: number_of(&text) };
+        let thread = row.get::<_, Option<[u8; 16]>>(5)?.map(Uuid::from_bytes);
+        let now = Row { table, seq: row.get(2)?, ver: row.get(3)?, text: number_of(&text), thread };
         if before.and_then(|before| before.rows.by_id.get(&(kind, id))) != Some(&now) {
             base.new_texts.push(text.to_owned());
         }
-        if let Some(thread) = row.get::<_, Option<[u8; 16]>>(5)?.map(Uuid::from_bytes) {
-            draws(&mut read.threads, thread, &(kind, id, now.seq, now.ver, now.text));
-            if kind == MESSAGE {
-                threads_of_messages.push(thread);
-            }
-        }
-        read.by_id.insert((kind, id), now);
+        into.put((kind, id), now);
     }
-    let known = |thread: &Uuid| read.by_id.contains_key(&(THREAD, *thread));
-    read.dangling = threads_of_messages.iter().filter(|thread| !known(thread)).count();
-    base.rows = Rc::new(read);
     Ok(())
+}
+
+impl Rows {
+    fn put(&mut self, id: RowId, now: Row) {
+        self.newest = self.newest.max(Some(now.seq));
+        let draws = |row: &Row| number_of(&(id, row.seq, row.ver, row.text));
+        let before = self.by_id.insert(id, now);
+        if let Some((thread, before)) = before.and_then(|before| Some((before.thread?, before))) {
+            let number = self.threads.entry(thread).or_default();
+            *number = number.wrapping_sub(draws(&before));
+        }
+        if let Some(thread) = now.thread {
+            let number = self.threads.entry(thread).or_default();
+            *number = number.wrapping_add(draws(&now));
+        }
+    }
+
+    /// Messages without a conversation.
+    fn dangling(&self) -> usize {
+        let messages = self.by_id.values().filter(|row| row.table == MESSAGE);
+        let threads = messages.filter_map(|row| row.thread);
+        threads.filter(|thread| !self.by_id.contains_key(&(u64::from(THREAD), *thread))).count()
+    }
 }
 
 /// An op belongs to the conversation of its lane, `<what>:<id>`; a draft is typed in one or in none.
@@ -167,7 +215,7 @@ impl Base {
 
     /// The next look reads every row.
     pub(in crate::sim) fn forget(&mut self) {
-        self.sums.clear();
+        self.looks = LOOKS;
     }
 
     /// What is in here and may not have been in the one before, in words.
@@ -266,7 +314,7 @@ fn same(base: &Base, theirs: &[FeedRow]) -> Result<(), String> {
 }
 
 pub(super) fn references_resolve(sim: &mut Sim) -> Result<(), String> {
-    match sim.fresh.values().map(|base| base.rows.dangling).sum::<usize>() {
+    match sim.fresh.values().map(|base| base.rows.dangling()).sum::<usize>() {
         0 => Ok(()),
         dangling => Err(format!("{dangling} messages without their conversation")),
     }
