@@ -123,7 +123,7 @@ fn view(c: &Connection, now: Option<Millis>) -> Result<HomeView, PortalError> {
     let clinician =
         rows::client(c)?.and_then(|client| client.clinician).map(|id| people.get(&id)).transpose()?;
     let practice = rows::practice(c)?.map(|(practice, _)| practice);
-    let now = now.or(feed::place(c)?.as_of);
+    let now = now.or(feed::as_of(c)?);
     let until = |banner: &BannerRecord| banner.until.as_deref().and_then(parse_rfc3339);
     let banner = practice.as_ref().and_then(|practice| practice.banner.as_ref());
     let banner =

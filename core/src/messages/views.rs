@@ -12,7 +12,7 @@ use crate::people::rows::{People, policy, practice, staff, zone};
 use crate::people::{Availability, Person};
 use crate::proof::planted;
 use crate::sync::feed;
-use crate::values::{Id, When, Zone};
+use crate::values::{Id, Millis, When, Zone};
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ use std::time::SystemTime;
 const SNIPPET: usize = 120;
 
 pub(crate) fn as_of(c: &Connection) -> Result<Option<SystemTime>, PortalError> {
-    Ok(feed::place(c)?.as_of.map(crate::values::Millis::system_time))
+    Ok(feed::as_of(c)?.map(Millis::system_time))
 }
 
 /// Unread messages, as a function of the base and the marks asked for (R13).

@@ -70,6 +70,11 @@ impl Opener {
                 "PRAGMA cipher_page_size = 16384; PRAGMA cipher_hmac_algorithm = HMAC_SHA256; PRAGMA cipher_log_level = NONE;",
             )?;
         }
+        // The tables of a simulation are small, and every look copies pages.
+        #[cfg(feature = "simulation")]
+        if self.key.is_none() {
+            connection.execute_batch("PRAGMA page_size = 1024;")?;
+        }
         // A wrong key or a damaged header shows at the first page.
         connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
         exit::watch();

@@ -2,7 +2,7 @@
 
 use super::engine::Heard;
 use super::fate::{self, Alone, Fate};
-use super::feed::{self, Kind};
+use super::feed::{self, Kind, Place};
 use super::outbox::{self, OpRow};
 use super::{Driver, SyncReport, wire};
 use crate::change::Change;
@@ -22,17 +22,20 @@ const PAGE: usize = 500;
 impl Driver {
     pub(super) async fn adopt_install(&self, store: &Store) -> Result<(), PortalError> {
         let Some(account) = self.session.account() else { return Ok(()) };
-        store
-            .write(move |tx| match feed::place(tx)?.install == account.install_id {
-                true => Ok(()),
-                false => feed::adopt_install(tx, &account.install_id),
-            })
-            .await
+        let install = store.read(|c| Ok(feed::place(c)?.install)).await?;
+        if install == account.install_id {
+            return Ok(());
+        }
+        store.write(move |tx| feed::adopt_install(tx, &account.install_id)).await
     }
 
-    /// Fetches and takes the next page.
-    pub(super) async fn pull(&self, store: &Arc<Store>, report: &mut SyncReport) -> Result<(), Failure> {
-        let place = store.read(feed::place).await?;
+    /// Fetches and takes the next page after `place`.
+    pub(super) async fn pull(
+        &self,
+        store: &Arc<Store>,
+        place: Place,
+        report: &mut SyncReport,
+    ) -> Result<(), Failure> {
         let from = place.from;
         let mut url = self.session.config.url("/v1/sync")?;
         url.query_pairs_mut().append_pair("limit", &PAGE.to_string());

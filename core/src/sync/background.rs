@@ -64,7 +64,7 @@ impl Driver {
             return None;
         }
         let store = self.session.store().ok()?;
-        let work = self.work(&store).await.ok()?;
+        let (work, _) = self.work(&store).await.ok()?;
         let now = self.session.ports.clock.boot();
         match self.engine().step(&work, now) {
             Step::Wait { until } if !work.lanes.is_empty() => {

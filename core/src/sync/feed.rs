@@ -99,6 +99,12 @@ pub(crate) fn place(c: &Connection) -> Result<Place, PortalError> {
     Ok(place)
 }
 
+/// When the base was last known to be the practice's present, by the practice's clock.
+pub(crate) fn as_of(c: &Connection) -> Result<Option<Millis>, PortalError> {
+    let mut statement = c.prepare_cached("SELECT as_of FROM feed")?;
+    Ok(statement.query_row([], |row| row.get::<_, Option<i64>>(0))?.map(Millis))
+}
+
 /// Throws the pull under way and asks for a refill. The base stays as it is until the refill is
 /// complete; outbox and drafts are not touched (I15).
 pub(crate) fn refill(tx: &Transaction<'_>) -> Result<(), PortalError> {

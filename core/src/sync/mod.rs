@@ -21,7 +21,7 @@ use crate::session::api::Failure;
 use crate::store::{Store, Transaction};
 use crate::values::{Id, Millis, rfc3339_option};
 use engine::{Engine, Heard, Step, Trigger, Work};
-use feed::Kind;
+use feed::{Kind, Place};
 use futures_util::future::{Either, select};
 use lock::Held;
 use outbox::NewOp;
@@ -236,13 +236,13 @@ impl Driver {
         self.adopt_install(store).await?;
         while !self.over(end) {
             self.may_go_on()?;
-            let work = self.work(store).await?;
+            let (work, place) = self.work(store).await?;
             let now = if planted!(WallClockRules) { clock.wall().0.unsigned_abs() } else { clock.boot() };
             let step = self.engine().step(&work, now);
             self.engine().begin(&step, &work);
             match step {
                 Step::Push { held, most } => self.push(store, held, most, &mut report).await?,
-                Step::Pull => self.pull(store, &mut report).await?,
+                Step::Pull => self.pull(store, place, &mut report).await?,
                 Step::Rest => {
                     report.complete = true;
                     break;
@@ -271,13 +271,15 @@ impl Driver {
         }
     }
 
-    async fn work(&self, store: &Store) -> Result<Work, PortalError> {
+    /// What there is to do, and the place in the feed.
+    async fn work(&self, store: &Store) -> Result<(Work, Place), PortalError> {
         let clock_known = self.session.server_now().is_some();
         store
             .read(move |c| {
                 let place = feed::place(c)?;
                 let pull_first = place.refill || (!clock_known && outbox::needs_clock(c)?);
-                Ok(Work { pull_first, pull_begun: place.begun, lanes: outbox::lanes(c)? })
+                let work = Work { pull_first, pull_begun: place.begun, lanes: outbox::lanes(c)? };
+                Ok((work, place))
             })
             .await
     }

@@ -44,7 +44,7 @@ impl Sim {
         // What is new comes when somebody looks at the app: after everybody's writes, and after the
         // last wait that the practice asked for.
         let end = self.time.now() + 3 * BACKOFF;
-        let mut heads = Vec::new();
+        let mut heads = self.heads();
         loop {
             let before = std::mem::replace(&mut heads, self.heads());
             for index in 0..self.devices.len() {
