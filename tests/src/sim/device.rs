@@ -51,8 +51,9 @@ pub(crate) struct Device {
     pub(crate) look_again: bool,
     vault: Arc<SimVault>,
     home: Scratch,
-    /// Its databases, and the checks' own connections to them, by directory.
-    shelf: Arc<Shelf>,
+    /// Its databases.
+    pub(crate) shelf: Arc<Shelf>,
+    /// The checks' own connections to them, by directory.
     raw: BTreeMap<PathBuf, Raw>,
     seed: u64,
 }
@@ -145,11 +146,6 @@ impl Device {
             self.raw.insert(directory.to_owned(), self.shelf.raw(&directory.join(DATABASE))?);
         }
         self.raw.get(directory).map(|raw| &raw.connection)
-    }
-
-    /// Whether any of its databases is open.
-    pub(crate) fn has_open(&self) -> bool {
-        self.shelf.has_open()
     }
 
     /// Whose records are in there.

@@ -80,7 +80,7 @@ impl Shelf {
     }
 
     /// Whether a process has any of them open.
-    pub(super) fn has_open(&self) -> bool {
+    pub(crate) fn has_open(&self) -> bool {
         locked(&self.0).values().any(|known| known.idle.is_none())
     }
 

@@ -131,6 +131,6 @@ impl Sim {
 
 /// As long as a phone is suspended, whatever else it is asked to do.
 pub(super) fn suspended_is_closed(sim: &mut Sim) -> Result<(), String> {
-    let open = sim.devices.iter().position(|device| device.suspended && device.has_open());
+    let open = sim.devices.iter().position(|device| device.suspended && device.shelf.has_open());
     open.map_or(Ok(()), |index| Err(format!("device {index} is suspended with a database open")))
 }
