@@ -38,6 +38,14 @@ pub(crate) struct PracticeRecord {
     pub(crate) routes: Vec<RouteRecord>,
 }
 
+/// The part of it that most screens need.
+#[derive(Default, Deserialize)]
+struct Rules {
+    zone: String,
+    #[serde(default)]
+    policy: Policy,
+}
+
 #[derive(Deserialize)]
 pub(crate) struct PhoneRecord {
     pub(crate) label: String,
@@ -167,16 +175,21 @@ fn stored<T: DeserializeOwned>(body: &str) -> Result<T, PortalError> {
 
 /// The practice's record, and its text as it came.
 pub(crate) fn practice(c: &Connection) -> Result<Option<(PracticeRecord, String)>, PortalError> {
-    let body: Option<String> = c
-        .prepare_cached("SELECT body FROM practice ORDER BY pk LIMIT 1")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    body.map(|body| Ok((stored(&body)?, body))).transpose()
+    practice_body(c)?.map(|body| Ok((stored(&body)?, body))).transpose()
+}
+
+fn practice_body(c: &Connection) -> Result<Option<String>, PortalError> {
+    let mut statement = c.prepare_cached("SELECT body FROM practice ORDER BY pk LIMIT 1")?;
+    Ok(statement.query_row([], |row| row.get(0)).optional()?)
+}
+
+fn rules(c: &Connection) -> Result<Rules, PortalError> {
+    Ok(practice_body(c)?.map(|body| stored(&body)).transpose()?.unwrap_or_default())
 }
 
 /// The practice's rules, or their defaults before the first sync.
 pub(crate) fn policy(c: &Connection) -> Result<Policy, PortalError> {
-    Ok(practice(c)?.map(|(record, _)| record.policy).unwrap_or_default())
+    Ok(rules(c)?.policy)
 }
 
 /// The client's own record.
@@ -201,13 +214,13 @@ pub(crate) fn staff(c: &Connection) -> Result<Vec<(Id, StaffRecord)>, PortalErro
 
 /// The zone in which this client sees times.
 pub(crate) fn zone(c: &Connection) -> Result<String, PortalError> {
-    Ok(zone_of(client(c)?.as_ref(), practice(c)?.map(|(practice, _)| practice).as_ref()))
+    Ok(zone_of(client(c)?.as_ref(), &rules(c)?.zone))
 }
 
 /// An unknown zone of the client's is not shown as another one: the practice's is (R58).
-fn zone_of(client: Option<&ClientRecord>, practice: Option<&PracticeRecord>) -> String {
-    let own = client.map(|client| &client.zone).filter(|zone| Zone::parse(zone).is_some());
-    own.or(practice.map(|practice| &practice.zone)).cloned().unwrap_or_default()
+fn zone_of(client: Option<&ClientRecord>, practice: &str) -> String {
+    let own = client.map(|client| client.zone.as_str()).filter(|zone| Zone::parse(zone).is_some());
+    own.unwrap_or(practice).to_owned()
 }
 
 fn staff_member(c: &Connection, id: Id) -> Result<Option<StaffRecord>, PortalError> {
@@ -230,16 +243,15 @@ pub(crate) struct People<'c> {
 impl<'c> People<'c> {
     pub(crate) fn read(c: &'c Connection) -> Result<Self, PortalError> {
         let client = client(c)?;
-        let practice = practice(c)?.map(|(practice, _)| practice);
-        let zone = zone_of(client.as_ref(), practice.as_ref());
+        let rules = rules(c)?;
+        let zone = zone_of(client.as_ref(), &rules.zone);
         let me = Person {
             id: client.as_ref().map(|client| client.id.clone()).unwrap_or_default(),
             name: client.as_ref().map(ClientRecord::display_name).unwrap_or_default(),
             role: Role::Client,
             title: String::new(),
         };
-        let policy = practice.map(|practice| practice.policy).unwrap_or_default();
-        Ok(Self { connection: c, asked: RefCell::default(), me, zone, policy })
+        Ok(Self { connection: c, asked: RefCell::default(), me, zone, policy: rules.policy })
     }
 
     /// The person of an id; one that the feed has not brought has no name.
