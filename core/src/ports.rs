@@ -1,15 +1,17 @@
 //! The five things that come from outside (DESIGN rule 6): `Transport`, `Clock`, `Entropy`,
 //! `KeyVault` and the `Files` root. Production and simulator each bring their own.
 
+mod files;
+pub(crate) mod system;
+
 #[cfg(feature = "simulation")]
-use crate::error::PortalError;
+pub use files::{Disk, Make};
+pub use files::{FileSystem, Files, Lock, Stamp};
+
 use crate::error::Reason;
 use crate::values::Millis;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-#[cfg(feature = "simulation")]
-use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,53 +28,6 @@ pub struct Ports {
     pub vault: Arc<dyn KeyVault>,
     /// Where files may be.
     pub files: Files,
-}
-
-/// Where the encrypted files live.
-#[derive(Clone)]
-pub enum Files {
-    /// A private directory of the app, left out of backups by the shell.
-    Directory(PathBuf),
-    /// A simulator's: the database is not encrypted, and every commit is told to its disk.
-    #[cfg(feature = "simulation")]
-    Simulated(PathBuf, Arc<dyn Disk>),
-}
-
-/// Opens a connection to the file at a place, as on a phone.
-#[cfg(feature = "simulation")]
-pub type Make<'a> = &'a dyn Fn(&Path) -> Result<rusqlite::Connection, PortalError>;
-
-/// What a simulator puts in the disk's place.
-#[cfg(feature = "simulation")]
-pub trait Disk: Send + Sync {
-    /// A transaction is about to be made durable. An error undoes it.
-    ///
-    /// # Errors
-    /// What the disk would answer.
-    fn commit(&self) -> std::io::Result<()>;
-    /// It is durable. An error: whoever wrote it was killed before it heard so.
-    ///
-    /// # Errors
-    /// Any.
-    fn committed(&self) -> std::io::Result<()>;
-    /// A connection to the file at `path`: one that is left from before, or what `make` opens at the
-    /// place where the file really is.
-    ///
-    /// # Errors
-    /// Those of `make`, and what the disk would answer.
-    fn open(&self, path: &Path, make: Make<'_>) -> Result<rusqlite::Connection, PortalError>;
-    /// Nobody needs the connection any more.
-    fn close(&self, connection: rusqlite::Connection);
-}
-
-impl Files {
-    pub(crate) fn root(&self) -> &PathBuf {
-        match self {
-            Self::Directory(root) => root,
-            #[cfg(feature = "simulation")]
-            Self::Simulated(root, _) => root,
-        }
-    }
 }
 
 /// One request with its bounds.
@@ -224,5 +179,3 @@ impl From<uniffi::UnexpectedUniFFICallbackError> for VaultError {
         Self::Failed { code: -1 }
     }
 }
-
-pub(crate) mod system;

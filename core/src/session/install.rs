@@ -7,16 +7,14 @@
 
 use super::state::State;
 use crate::error::{PortalError, Reason};
-use crate::ports::{KeyPolicy, KeyVault, VaultError};
+use crate::ports::{Files, KeyPolicy, KeyVault, Lock, Stamp, VaultError};
 use crate::proof::point;
-use crate::store::{files, vault_error};
+use crate::store::vault_error;
 use crate::values::private_debug;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 const FILE: &str = "install";
@@ -86,7 +84,7 @@ private_debug!(Content, Account, PendingSignIn, Tombstone);
 
 /// The file and its content.
 pub(crate) struct Install {
-    root: PathBuf,
+    files: Files,
     vault: Arc<dyn KeyVault>,
     content: Content,
     /// The file when `content` was read from it or written to it.
@@ -94,9 +92,6 @@ pub(crate) struct Install {
     /// Why the file cannot be read now. `content` is empty then, and is not written over it.
     unread: Option<PortalError>,
 }
-
-/// Length, time and number of a file: another one was put in its place when they differ.
-type Stamp = (u64, Option<SystemTime>, u64);
 
 /// What reading the file gave.
 enum Found {
@@ -111,10 +106,9 @@ enum Found {
 impl Install {
     /// Opens the file, or starts a new install when there is none, its key is gone or it is damaged.
     /// Succeeds whenever the directory can be used: what cannot be read now is asked for again later.
-    pub(crate) fn open(root: &Path, vault: Arc<dyn KeyVault>) -> Result<Self, PortalError> {
-        files::private_directory(root)?;
-        let mut install =
-            Self { root: root.to_owned(), vault, content: Content::default(), stamp: None, unread: None };
+    pub(crate) fn open(files: Files, vault: Arc<dyn KeyVault>) -> Result<Self, PortalError> {
+        files.system().make_directory(files.root())?;
+        let mut install = Self { files, vault, content: Content::default(), stamp: None, unread: None };
         // The marks of what cannot be destroyed now stay for the next start.
         let _ = install.finish_wipes();
         install.unread = install.begin().err();
@@ -122,9 +116,9 @@ impl Install {
     }
 
     fn begin(&mut self) -> Result<(), PortalError> {
-        let _lock = Lock::take(&self.root, "install.lock")?;
-        let file = self.root.join(FILE);
-        files::remove_unfinished(&file);
+        let _lock = self.lock()?;
+        let (files, file) = (self.files.clone(), self.path(FILE));
+        files.system().remove_unfinished(&file);
         let found = self.read()?;
         point!("install.read");
         if matches!(found, Found::Damaged) {
@@ -136,18 +130,19 @@ impl Install {
             Found::KeyGone => Content::default(),
             // Said until somebody signs in, also when it is a start after the one that found it.
             Found::Damaged | Found::Nothing => {
-                let out = self.root.join(DAMAGED).exists().then(|| Reason::Damaged.code().to_owned());
+                let damaged = files.system().stamp(&self.path(DAMAGED));
+                let out = damaged.map(|_| Reason::Damaged.code().to_owned());
                 Content { out, ..Content::default() }
             }
         };
         self.wipe_unnamed(&content.accounts);
         if gone {
-            files::remove(&file)?;
+            files.system().remove(&file)?;
         }
         // Not before: a key made now would hide that the old one is gone.
         self.vault.create(ALIAS.to_owned(), KeyPolicy::DeviceUnlocked).map_err(vault_error)?;
         point!("install.keyed");
-        (self.content, self.stamp) = (content, stamp(&file));
+        (self.content, self.stamp) = (content, files.system().stamp(&file));
         Ok(())
     }
 
@@ -157,7 +152,7 @@ impl Install {
             self.unread = self.begin().err();
             return self.unread.clone().map_or(Ok(()), Err);
         }
-        let now = stamp(&self.root.join(FILE));
+        let now = self.files.system().stamp(&self.path(FILE));
         if now != self.stamp
             && let Found::Known(content) = self.read()?
         {
@@ -167,7 +162,7 @@ impl Install {
     }
 
     fn read(&self) -> Result<Found, PortalError> {
-        let wrapped = match fs::read(self.root.join(FILE)) {
+        let wrapped = match self.files.system().read(&self.path(FILE)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
             wrapped => wrapped?,
         };
@@ -180,8 +175,9 @@ impl Install {
         let Ok(mut content) = serde_json::from_slice::<Content>(&plain) else { return Ok(Found::Damaged) };
         // Whose records a wipe has begun to take, though it was cut short before it could say so.
         content.accounts.retain(|account| {
-            directory(&self.root, &account.directory).is_dir()
-                && !mark(&self.root, &account.directory).exists()
+            let there = |path: &Path| self.files.system().stamp(path).is_some();
+            there(&directory(self.files.root(), &account.directory))
+                && !there(&mark(self.files.root(), &account.directory))
         });
         Ok(Found::Known(content.into()))
     }
@@ -204,9 +200,18 @@ impl Install {
     }
 
     fn set_aside(&self) -> Result<(), PortalError> {
-        let file = self.root.join(FILE);
-        fs::rename(&file, self.root.join(DAMAGED))?;
-        files::sync_directory(&file)
+        let file = self.path(FILE);
+        self.files.system().rename(&file, &self.path(DAMAGED))?;
+        Ok(self.files.system().sync_directory(&file)?)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.files.root().join(name)
+    }
+
+    /// Excludes the other processes.
+    fn lock(&self) -> Result<Lock, PortalError> {
+        Ok(self.files.system().lock(&self.path("install.lock"))?)
     }
 
     pub(crate) fn content(&self) -> &Content {
@@ -232,7 +237,7 @@ impl Install {
         if let Some(error) = &self.unread {
             return Err(error.clone());
         }
-        let _lock = Lock::take(&self.root, "install.lock")?;
+        let _lock = self.lock()?;
         let mut content = match self.read()? {
             Found::Known(content) => *content,
             Found::KeyGone => return Err(PortalError::locked(Reason::VaultKeyGone)),
@@ -248,10 +253,10 @@ impl Install {
         let mut plain = Zeroizing::new(Vec::with_capacity(MAX_CONTENT));
         serde_json::to_writer(&mut *plain, &content).map_err(|_| PortalError::bug(Reason::Impossible))?;
         let wrapped = self.vault.wrap(ALIAS.to_owned(), std::mem::take(&mut *plain)).map_err(vault_error)?;
-        let file = self.root.join(FILE);
-        files::replace(&file, &wrapped)?;
+        let (file, system) = (self.path(FILE), self.files.system());
+        system.replace(&file, &wrapped)?;
         point!("install.saved");
-        (self.content, self.stamp) = (content, stamp(&file));
+        (self.content, self.stamp) = (content, system.stamp(&file));
         Ok(())
     }
 
@@ -279,12 +284,9 @@ impl Install {
 
     /// Goes on with every wipe that was begun; how many there were.
     pub(crate) fn finish_wipes(&self) -> Result<usize, PortalError> {
-        let mut begun = Vec::new();
-        for entry in fs::read_dir(&self.root)? {
-            let file = entry?.file_name();
-            begun.extend(file.to_str().and_then(|name| name.strip_prefix("wiping-")).map(ToOwned::to_owned));
-        }
-        self.wipe_all(&begun)
+        let names = self.files.system().names(self.files.root())?;
+        let begun = names.iter().filter_map(|name| name.strip_prefix("wiping-").map(ToOwned::to_owned));
+        self.wipe_all(&begun.collect::<Vec<_>>())
     }
 
     /// For somebody who wants everything gone while it cannot be read whose it is.
@@ -296,7 +298,7 @@ impl Install {
     /// open any more because the file that said whose it is is lost.
     fn wipe_unnamed(&self, accounts: &[Account]) {
         // Somebody who is signing in just now has a directory that is not named yet.
-        let Ok(Some(_alone)) = Lock::try_take(&self.root, ADMISSION) else { return };
+        let Ok(Some(_alone)) = self.files.system().try_lock(&self.path(ADMISSION)) else { return };
         let mut unnamed = self.directories();
         unnamed.retain(|name| !accounts.iter().any(|account| account.directory == *name));
         // What cannot be destroyed now is marked for the next start.
@@ -304,72 +306,37 @@ impl Install {
     }
 
     fn directories(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.root.join("users")).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        self.files.system().names(&self.path(USERS)).unwrap_or_default()
     }
 
     /// One that fails does not save the others.
     fn wipe_all(&self, names: &[String]) -> Result<usize, PortalError> {
-        let wiped: Vec<_> = names.iter().map(|name| wipe(&self.root, name, self.vault.as_ref())).collect();
+        let wiped: Vec<_> = names.iter().map(|name| wipe(&self.files, self.vault.as_ref(), name)).collect();
         wiped.into_iter().collect::<Result<Vec<()>, _>>().map(|wiped| wiped.len())
     }
-}
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let found = fs::metadata(file).ok()?;
-    #[cfg(unix)]
-    let number = std::os::unix::fs::MetadataExt::ino(&found);
-    #[cfg(not(unix))]
-    let number = 0;
-    Some((found.len(), found.modified().ok(), number))
 }
 
 const ADMISSION: &str = "admit.lock";
 
 /// Held while a person's directory is made, until the file names it.
-pub(crate) fn admission(root: &Path) -> Result<Lock, PortalError> {
-    Lock::take(root, ADMISSION)
-}
-
-/// Excludes the other processes. A file system without locks has no other process either.
-pub(crate) struct Lock(File);
-
-impl Lock {
-    fn take(root: &Path, name: &str) -> Result<Self, PortalError> {
-        let file = files::private_file(&root.join(name))?;
-        let _ = file.lock();
-        Ok(Self(file))
-    }
-
-    fn try_take(root: &Path, name: &str) -> Result<Option<Self>, PortalError> {
-        let file = files::private_file(&root.join(name))?;
-        match file.try_lock() {
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            _ => Ok(Some(Self(file))),
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Said aloud: a process that was forked meanwhile holds a copy of the file.
-        let _ = self.0.unlock();
-    }
+pub(crate) fn admission(files: &Files) -> Result<Lock, PortalError> {
+    Ok(files.system().lock(&files.root().join(ADMISSION))?)
 }
 
 /// What `GET /v1/practice` gives everybody, as it came: the crisis card without network, session,
 /// server or key store.
 pub(crate) struct Card {
-    file: PathBuf,
+    files: Files,
     text: Mutex<Option<String>>,
 }
 
 impl Card {
     /// `before`: the card where version 1 kept it.
-    pub(crate) fn open(root: &Path, before: Option<&str>) -> Self {
-        let file = root.join(CARD);
-        files::remove_unfinished(&file);
-        let card = Self { text: Mutex::new(fs::read_to_string(&file).ok()), file };
+    pub(crate) fn open(files: Files, before: Option<&str>) -> Self {
+        let file = files.root().join(CARD);
+        files.system().remove_unfinished(&file);
+        let text = files.system().read(&file).ok().and_then(|text| String::from_utf8(text).ok());
+        let card = Self { text: Mutex::new(text), files };
         if let (None, Some(before)) = (card.text(), before) {
             card.keep(before);
         }
@@ -384,36 +351,39 @@ impl Card {
     pub(crate) fn keep(&self, text: &str) {
         let mut kept = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.as_deref() != Some(text) {
-            let _ = files::replace(&self.file, text.as_bytes());
+            let _ = self.files.system().replace(&self.files.root().join(CARD), text.as_bytes());
             point!("card.kept");
             *kept = Some(text.to_owned());
         }
     }
 }
 
+const USERS: &str = "users";
+
 /// The directory of one account.
 pub(crate) fn directory(root: &Path, name: &str) -> PathBuf {
-    root.join("users").join(name)
+    root.join(USERS).join(name)
 }
 
 /// Marks a wipe as begun, destroys the key, then the files. Killed anywhere, [`Install::finish_wipes`] goes
 /// on at the next start, before anything else is opened.
-pub(crate) fn wipe(root: &Path, name: &str, vault: &dyn KeyVault) -> Result<(), PortalError> {
-    let destroyed = destroy_key(root, name, vault);
+pub(crate) fn wipe(files: &Files, vault: &dyn KeyVault, name: &str) -> Result<(), PortalError> {
+    let destroyed = destroy_key(files, vault, name);
     // Whatever the vault says: without its wrapped form in there the key opens nothing either.
     point!("wipe.key-destroyed");
-    files::remove(&directory(root, name))?;
+    files.system().remove(&directory(files.root(), name))?;
     point!("wipe.removed");
     destroyed?;
     point!("wipe.done");
-    files::remove(&mark(root, name))
+    Ok(files.system().remove(&mark(files.root(), name))?)
 }
 
 /// The first half of [`wipe`]: from here on nothing opens the records any more.
-pub(crate) fn destroy_key(root: &Path, name: &str, vault: &dyn KeyVault) -> Result<(), PortalError> {
+pub(crate) fn destroy_key(files: &Files, vault: &dyn KeyVault, name: &str) -> Result<(), PortalError> {
+    let mark = mark(files.root(), name);
     // A full disk must not keep the key alive: the mark only matters if we are killed in between.
-    let _ = files::private_file(&mark(root, name));
-    let _ = files::sync_directory(&mark(root, name));
+    let _ = files.system().make_file(&mark);
+    let _ = files.system().sync_directory(&mark);
     point!("wipe.marked");
     vault.delete(name.to_owned()).map_err(vault_error)
 }

@@ -58,7 +58,6 @@ pub(crate) struct Session {
     pub(crate) card: Card,
     /// A fresh file took the place of a damaged one: what the practice has must come again.
     pub(crate) on_repair: OnceLock<Box<dyn Fn() + Send + Sync>>,
-    root: PathBuf,
     install: Mutex<Install>,
     now: Mutex<Now>,
     /// The server's clock at an answer, and the boot time then.
@@ -97,9 +96,9 @@ struct User {
 
 impl Session {
     pub(crate) fn open(config: Config, ports: Ports, mode: Mode) -> Result<Self, PortalError> {
-        let root = ports.files.root().clone();
-        let install = Install::open(&root, ports.vault.clone())?;
-        let (state, card) = (install.state(), Card::open(&root, install.content().practice.as_deref()));
+        let install = Install::open(ports.files.clone(), ports.vault.clone())?;
+        let card = Card::open(ports.files.clone(), install.content().practice.as_deref());
+        let state = install.state();
         let activity = Activity::unlocked(ports.clock.boot());
         Ok(Self {
             config,
@@ -108,7 +107,6 @@ impl Session {
             changes: ChangeHub::default(),
             card,
             on_repair: OnceLock::new(),
-            root,
             install: Mutex::new(install),
             now: Mutex::new(Now { state, user: None, activity, rule: LockRule::default() }),
             server_clock: Mutex::new(None),
@@ -262,7 +260,7 @@ impl Session {
         // Before the rest: it may wait for the person.
         let key = if open.is_none() { self.key(&account).await? } else { None };
         let _awake = self.awake().await?;
-        let _admission = install::admission(&self.root)?;
+        let _admission = install::admission(&self.ports.files)?;
         let store = match open {
             Some(user) => user.store,
             None => Arc::new(self.open_or_make_records(&account, key).await?),
@@ -327,7 +325,7 @@ impl Session {
             self.close(user.store);
         }
         point!("destroy.closed");
-        install::wipe(&self.root, &account.directory, self.ports.vault.as_ref())?;
+        install::wipe(&self.ports.files, self.ports.vault.as_ref(), &account.directory)?;
         point!("destroy.wiped");
         self.install().update(|content| {
             content.accounts.retain(|known| known.directory != account.directory);
@@ -397,7 +395,7 @@ impl Session {
     }
 
     pub(crate) fn directory(&self, account: &Account) -> PathBuf {
-        install::directory(&self.root, &account.directory)
+        install::directory(self.ports.files.root(), &account.directory)
     }
 
     pub(crate) fn install(&self) -> MutexGuard<'_, Install> {

@@ -7,7 +7,7 @@ use crate::error::{PortalError, Reason};
 use crate::log;
 use crate::ports::Files;
 use crate::proof::{planted, point};
-use crate::store::{self, DatabaseKey, MasterKey, Store};
+use crate::store::{DatabaseKey, MasterKey, Store};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::RwLockReadGuard;
@@ -27,7 +27,7 @@ impl Session {
             Some(key) => self.open_records(account, &key).await.map(|(store, _)| store),
             None => {
                 // No key (any more): what is there is lost.
-                install::wipe(&self.root, &account.directory, self.ports.vault.as_ref())?;
+                install::wipe(&self.ports.files, self.ports.vault.as_ref(), &account.directory)?;
                 self.make_records(account).await
             }
         }
@@ -36,12 +36,11 @@ impl Session {
     /// The key to somebody's records, from the vault, which may ask the person; `None` when it is gone.
     pub(super) async fn key(&self, account: &Account) -> Result<Option<MasterKey>, PortalError> {
         let directory = self.directory(account);
-        if !MasterKey::exists(&directory) {
+        if !MasterKey::exists(&directory, &self.ports.files) {
             return Ok(None);
         }
-        let (vault, alias, context) = (self.ports.vault.clone(), account.directory.clone(), context(account));
-        let opened =
-            self.mode.blocking(move || MasterKey::open(&directory, &alias, &context, vault.as_ref())).await;
+        let (ports, alias, context) = (self.ports.clone(), account.directory.clone(), context(account));
+        let opened = self.mode.blocking(move || MasterKey::open(&directory, &alias, &context, &ports)).await;
         match opened {
             Err(PortalError::Locked { reason: Reason::VaultKeyGone }) => Ok(None),
             opened => opened.map(Some),
@@ -54,7 +53,7 @@ impl Session {
         key: &MasterKey,
     ) -> Result<(Store, Option<tokens::Row>), PortalError> {
         point!("unlock.keyed");
-        repair::finish(&self.directory(account))?;
+        repair::finish(&self.directory(account), self.ports.files.system())?;
         match self.open_file(account, key).await {
             Err(PortalError::Storage { reason: Reason::Damaged }) => {
                 self.rebuild(account, self.database_key(key)).await?;
@@ -78,14 +77,11 @@ impl Session {
 
     async fn make_records(&self, account: &Account) -> Result<Store, PortalError> {
         let directory = self.directory(account);
-        store::files::private_directory(&directory)?;
+        self.ports.files.system().make_directory(&directory)?;
         point!("records.directory-made");
-        let (vault, entropy) = (self.ports.vault.clone(), self.ports.entropy.clone());
-        let (alias, context, into) = (account.directory.clone(), context(account), directory.clone());
-        let key = self
-            .mode
-            .blocking(move || MasterKey::create(&into, &alias, &context, vault.as_ref(), entropy.as_ref()))
-            .await?;
+        let (ports, into) = (self.ports.clone(), directory.clone());
+        let (alias, context) = (account.directory.clone(), context(account));
+        let key = self.mode.blocking(move || MasterKey::create(&into, &alias, &context, &ports)).await?;
         point!("records.keyed");
         self.open_store(&directory, &key).await
     }

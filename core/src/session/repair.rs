@@ -11,11 +11,12 @@ use super::state::{Event, State};
 use super::tokens::{self, Row};
 use crate::change::Change;
 use crate::error::{PortalError, Reason};
+use crate::ports::FileSystem;
 use crate::proof::point;
-use crate::store::{BALANCED, DATABASE, DatabaseKey, InUse, Opener, Store, Transaction, erase_stack, files};
+use crate::store::files::private_file;
+use crate::store::{BALANCED, DATABASE, DatabaseKey, InUse, Opener, Store, Transaction, erase_stack};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, params_from_iter};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -92,7 +93,9 @@ impl Session {
         let Some(user) = user else { return };
         let (Some(key), Ok(_awake)) = (store.key(), self.awake().await) else { return };
         let directory = self.directory(&user.account);
-        let worth_it = self.mode.blocking(move || Ok(damage_is_in_the_file(&directory, key))).await;
+        let files = self.ports.files.clone();
+        let damaged = move || Ok(damage_is_in_the_file(&directory, key, files.system()));
+        let worth_it = self.mode.blocking(damaged).await;
         if !worth_it.unwrap_or(true) {
             return;
         }
@@ -136,10 +139,10 @@ impl Session {
     /// Puts a fresh file in the place of a damaged one that nobody has open here.
     pub(super) async fn rebuild(&self, account: &Account, key: DatabaseKey) -> Result<(), PortalError> {
         let directory = self.directory(account);
-        let from = directory.clone();
+        let (from, files) = (directory.clone(), self.ports.files.clone());
         let build = move || {
             let _in_use = InUse::begin();
-            let session = build(&from, &key);
+            let session = build(&from, &key, files.system());
             erase_stack::<BALANCED>();
             session
         };
@@ -154,13 +157,15 @@ impl Session {
             // Before the exchange: a start after a kill must not show an empty list as if it were all.
             self.say_damaged();
         }
+        let files = self.ports.files.clone();
         self.mode
             .blocking(move || {
+                let files = files.system();
                 point!("repair.synced");
-                fs::rename(directory.join(BEGUN), directory.join(WHOLE))?;
+                files.rename(&directory.join(BEGUN), &directory.join(WHOLE))?;
                 point!("repair.whole");
-                files::sync_directory(&directory.join(WHOLE))?;
-                finish(&directory)
+                files.sync_directory(&directory.join(WHOLE))?;
+                finish(&directory, files)
             })
             .await
     }
@@ -173,32 +178,32 @@ impl Session {
 }
 
 /// Brings an exchange to its end that had begun.
-pub(super) fn finish(directory: &Path) -> Result<(), PortalError> {
+pub(super) fn finish(directory: &Path, files: &dyn FileSystem) -> Result<(), PortalError> {
     let (whole, database) = (directory.join(WHOLE), directory.join(DATABASE));
-    if !whole.exists() {
+    if files.stamp(&whole).is_none() {
         return Ok(());
     }
-    let aside = aside(directory);
+    let aside = aside(directory, files);
     // The log first: beside the fresh file it would be taken for that one's.
     for suffix in SUFFIXES {
-        match fs::rename(with(&database, suffix), with(&aside, suffix)) {
+        match files.rename(&with(&database, suffix), &with(&aside, suffix)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
         }
         point!("repair.one-aside");
     }
     point!("repair.moved-aside");
-    files::sync_directory(&database)?;
+    files.sync_directory(&database)?;
     point!("repair.aside");
-    fs::rename(&whole, &database)?;
+    files.rename(&whole, &database)?;
     point!("repair.renamed");
-    files::sync_directory(&database)
+    Ok(files.sync_directory(&database)?)
 }
 
 /// The next free `damaged-<n>.db`: what was set aside earlier is never overwritten.
-fn aside(directory: &Path) -> PathBuf {
+fn aside(directory: &Path, files: &dyn FileSystem) -> PathBuf {
     let name = |n: u32| directory.join(format!("damaged-{n}.db"));
-    (1..u32::MAX).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+    (1..u32::MAX).map(name).find(|path| files.stamp(path).is_none()).unwrap_or_else(|| name(0))
 }
 
 fn with(path: &Path, suffix: &str) -> PathBuf {
@@ -208,16 +213,16 @@ fn with(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Makes the fresh file with what can be saved; whether the session is among it.
-fn build(directory: &Path, key: &DatabaseKey) -> Result<bool, PortalError> {
+fn build(directory: &Path, key: &DatabaseKey, files: &dyn FileSystem) -> Result<bool, PortalError> {
     let opener = |name: &str| Opener { path: directory.join(name), key: key.clone() };
     for suffix in SUFFIXES {
-        files::remove(&with(&directory.join(BEGUN), suffix))?;
+        files.remove(&with(&directory.join(BEGUN), suffix))?;
     }
     let mut fresh = opener(BEGUN).writer()?;
     point!("repair.begun");
     let tx = Transaction::write(&mut fresh)?;
     // One of which not even the first page can be read has nothing to give.
-    if directory.join(DATABASE).exists()
+    if files.stamp(&directory.join(DATABASE)).is_some()
         && let Ok(damaged) = opener(DATABASE).reader()
     {
         for table in ["outbox", "draft", "session"] {
@@ -239,7 +244,7 @@ fn build(directory: &Path, key: &DatabaseKey) -> Result<bool, PortalError> {
     // Its log leaves with the last connection.
     fresh.close().map_err(|(_, error)| error)?;
     point!("repair.closed");
-    files::private_file(&directory.join(BEGUN))?.sync_all()?;
+    private_file(&directory.join(BEGUN))?.sync_all()?;
     Ok(session)
 }
 
@@ -270,8 +275,8 @@ fn save(from: &Connection, to: &Transaction<'_>, table: &str) -> Result<(), Port
 
 /// Whether a fresh file can help: not when the pages are whole and it was tried before, since then a
 /// record is what this version cannot read, and would come again with every refill.
-fn damage_is_in_the_file(directory: &Path, key: DatabaseKey) -> bool {
-    if aside(directory).ends_with("damaged-1.db") {
+fn damage_is_in_the_file(directory: &Path, key: DatabaseKey, files: &dyn FileSystem) -> bool {
+    if aside(directory, files).ends_with("damaged-1.db") {
         return true;
     }
     let _in_use = InUse::begin();

@@ -2,7 +2,7 @@ use super::*;
 use crate::ports::Files;
 use crate::ports::{Exchange, Transport, TransportError, system};
 use crate::session::install::Endpoints;
-use crate::store::{SoftVault, files};
+use crate::store::SoftVault;
 use async_trait::async_trait;
 use http::{Method, Response, StatusCode, header};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -73,7 +73,7 @@ impl Lab {
         let mut name = [0u8; 8];
         crate::ports::Entropy::fill(entropy.as_ref(), &mut name);
         let root = std::env::temp_dir().join(format!("portal-session-{:x}", u64::from_le_bytes(name)));
-        files::private_directory(&root).unwrap();
+        std::fs::create_dir_all(&root).unwrap();
         let ports = Ports {
             transport: server.clone(),
             clock: Arc::new(system::SystemClock::new()),

@@ -243,10 +243,12 @@ impl Session {
         let account = self.account().or_else(|| self.install().current());
         let Some(account) = account else { return self.wipe_remains() };
         if at_once {
-            let (root, name, vault) =
-                (self.root.clone(), account.directory.clone(), self.ports.vault.clone());
+            let (ports, name) = (self.ports.clone(), account.directory.clone());
             // Tried again below, where a failure is answered.
-            let _ = self.mode.blocking(move || install::destroy_key(&root, &name, vault.as_ref())).await;
+            let _ = self
+                .mode
+                .blocking(move || install::destroy_key(&ports.files, ports.vault.as_ref(), &name))
+                .await;
         }
         point!("leave.begun");
         let _door = self.door.lock().await;

@@ -1,44 +1,126 @@
-//! Directories and files of mode 0700 and 0600, and replacing a file so that a power cut leaves the
-//! old or the new one.
+//! The app's directory: directories and files of mode 0700 and 0600, and replacing a file so that a power
+//! cut leaves the old or the new one.
 
-use crate::error::PortalError;
+use crate::ports::{FileSystem, Lock, Stamp};
 use crate::proof::point;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Result, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Makes a directory that only this user of the machine can enter.
-pub(crate) fn private_directory(path: &Path) -> Result<(), PortalError> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)?;
-    #[cfg(unix)]
-    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    Ok(())
+/// The one on a phone.
+pub(crate) struct AppDirectory;
+
+impl FileSystem for AppDirectory {
+    fn make_directory(&self, path: &Path) -> Result<()> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path)?;
+        #[cfg(unix)]
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        Ok(())
+    }
+
+    fn make_file(&self, path: &Path) -> Result<()> {
+        private_file(path).map(drop)
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn stamp(&self, path: &Path) -> Option<Stamp> {
+        let found = fs::metadata(path).ok()?;
+        #[cfg(unix)]
+        let number = std::os::unix::fs::MetadataExt::ino(&found);
+        #[cfg(not(unix))]
+        let number = 0;
+        Some((found.len(), found.modified().ok(), number))
+    }
+
+    fn names(&self, directory: &Path) -> Result<Vec<String>> {
+        let names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
+    }
+
+    /// Writes beside, syncs, renames, syncs the directory.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let beside = beside(path);
+        let result = write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+        point!("file.renamed");
+        if result.is_err() {
+            let _ = self.remove(&beside);
+            return result;
+        }
+        self.sync_directory(path)
+    }
+
+    fn remove_unfinished(&self, path: &Path) {
+        let (Some(directory), Some(stem)) = (path.parent(), path.file_stem().and_then(|stem| stem.to_str()))
+        else {
+            return;
+        };
+        for name in self.names(directory).into_iter().flatten() {
+            let rest = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('.')?.strip_suffix("new"));
+            if rest.is_some() {
+                let _ = fs::remove_file(directory.join(name));
+            }
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        let result = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        match result {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> Result<()> {
+        match path.parent() {
+            Some(directory) => File::open(directory)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    fn lock(&self, path: &Path) -> Result<Lock> {
+        let file = private_file(path)?;
+        let _ = file.lock();
+        Ok(Box::new(Locked(file)))
+    }
+
+    fn try_lock(&self, path: &Path) -> Result<Option<Lock>> {
+        let file = private_file(path)?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(Box::new(Locked(file)))),
+        }
+    }
+}
+
+struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Said aloud: a process that was forked meanwhile holds a copy of the file, and closing ours alone
+        // would leave it locked.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Opens a file for writing as it is, or makes it with mode 0600.
-pub(crate) fn private_file(path: &Path) -> Result<File, PortalError> {
+pub(crate) fn private_file(path: &Path) -> Result<File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    Ok(options.open(path)?)
-}
-
-/// Writes beside, syncs, renames, syncs the directory.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), PortalError> {
-    let beside = beside(path);
-    let result = write(&beside, bytes).and_then(|()| Ok(fs::rename(&beside, path)?));
-    point!("file.renamed");
-    if result.is_err() {
-        let _ = remove(&beside);
-        return result;
-    }
-    sync_directory(path)
+    options.open(path)
 }
 
 /// A name of its own, so that two who write at once do not write into one file.
@@ -47,7 +129,7 @@ pub(super) fn beside(path: &Path) -> PathBuf {
     path.with_extension(format!("{}-{}.new", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), PortalError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = private_file(path)?;
     file.set_len(0)?;
     file.write_all(bytes)?;
@@ -55,38 +137,4 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), PortalError> {
     file.sync_all()?;
     point!("file.synced");
     Ok(())
-}
-
-/// Removes what a kill left of [`replace`]. A living writer whose file this takes gets an error and
-/// the file of before.
-pub(crate) fn remove_unfinished(path: &Path) {
-    let (Some(directory), Some(stem)) = (path.parent(), path.file_stem().and_then(|stem| stem.to_str()))
-    else {
-        return;
-    };
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let rest =
-            name.to_str().and_then(|name| name.strip_prefix(stem)?.strip_prefix('.')?.strip_suffix("new"));
-        if rest.is_some() {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// Makes a rename or removal in the directory of `path` durable.
-pub(crate) fn sync_directory(path: &Path) -> Result<(), PortalError> {
-    if let Some(directory) = path.parent() {
-        File::open(directory)?.sync_all()?;
-    }
-    Ok(())
-}
-
-/// Removes a file or directory; Ok when there is none.
-pub(crate) fn remove(path: &Path) -> Result<(), PortalError> {
-    let result = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match result {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }

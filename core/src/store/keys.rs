@@ -2,12 +2,11 @@
 //! key is derived from it.
 
 use crate::error::{PortalError, Reason};
-use crate::ports::{Entropy, KeyPolicy, KeyVault, VaultError};
+use crate::ports::{Files, KeyPolicy, Ports, VaultError};
 use crate::proof::point;
 use crate::values::Secret;
 use ring::{digest, hkdf};
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -65,13 +64,13 @@ impl MasterKey {
         directory: &Path,
         alias: &str,
         context: &[u8; 32],
-        vault: &dyn KeyVault,
-        entropy: &dyn Entropy,
+        ports: &Ports,
     ) -> Result<Self, PortalError> {
+        let vault = ports.vault.as_ref();
         vault.create(alias.to_owned(), KeyPolicy::PersonPresent).map_err(vault_error)?;
         point!("key.made");
         let mut key = vec![0u8; 32].into_boxed_slice();
-        entropy.fill(&mut key);
+        ports.entropy.fill(&mut key);
         let key = Secret::new(key);
         let mut plain = Zeroizing::new(Vec::with_capacity(65));
         plain.push(VERSION);
@@ -79,7 +78,7 @@ impl MasterKey {
         plain.extend_from_slice(key.expose());
         let wrapped = vault.wrap(alias.to_owned(), std::mem::take(&mut *plain)).map_err(vault_error)?;
         point!("key.wrapped");
-        super::files::replace(&directory.join(FILE), &wrapped)?;
+        ports.files.system().replace(&directory.join(FILE), &wrapped)?;
         point!("key.written");
         Ok(Self(key))
     }
@@ -89,13 +88,14 @@ impl MasterKey {
         directory: &Path,
         alias: &str,
         context: &[u8; 32],
-        vault: &dyn KeyVault,
+        ports: &Ports,
     ) -> Result<Self, PortalError> {
-        let wrapped = fs::read(directory.join(FILE)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => PortalError::locked(Reason::VaultKeyGone),
-            _ => PortalError::from(error),
-        })?;
-        let plain = Zeroizing::new(vault.unwrap(alias.to_owned(), wrapped).map_err(vault_error)?);
+        let wrapped =
+            ports.files.system().read(&directory.join(FILE)).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => PortalError::locked(Reason::VaultKeyGone),
+                _ => PortalError::from(error),
+            })?;
+        let plain = Zeroizing::new(ports.vault.unwrap(alias.to_owned(), wrapped).map_err(vault_error)?);
         let wrong = || PortalError::locked(Reason::WrongKey);
         let (version, rest) = plain.split_first().ok_or_else(wrong)?;
         let (found, key) = rest.split_at_checked(32).ok_or_else(wrong)?;
@@ -106,8 +106,8 @@ impl MasterKey {
     }
 
     /// Whether this directory has a wrapped key at all.
-    pub(crate) fn exists(directory: &Path) -> bool {
-        directory.join(FILE).exists()
+    pub(crate) fn exists(directory: &Path, files: &Files) -> bool {
+        files.system().stamp(&directory.join(FILE)).is_some()
     }
 
     pub(crate) fn database_key(&self) -> DatabaseKey {

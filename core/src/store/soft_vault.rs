@@ -1,8 +1,8 @@
 //! A key store in a file, for development: it protects nothing from whoever has the disk.
 
-use super::files;
+use super::files::{self, AppDirectory};
 use crate::error::{PortalError, Reason};
-use crate::ports::{KeyPolicy, KeyVault, VaultError};
+use crate::ports::{FileSystem, KeyPolicy, KeyVault, VaultError};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::fs;
@@ -30,7 +30,7 @@ impl SoftVault {
         if !cfg!(debug_assertions) && name != Self::NAME {
             return Err(PortalError::refused(Reason::SoftVaultRefused));
         }
-        files::private_directory(directory)?;
+        AppDirectory.make_directory(directory)?;
         Ok(Self { directory: directory.to_owned(), random: SystemRandom::new() })
     }
 
@@ -61,8 +61,8 @@ impl KeyVault for SoftVault {
         // A link, since it never replaces: of two processes that make the same key, one wins.
         let beside = files::beside(&path);
         let made = files::write(&beside, key.as_ref()).and_then(|()| match fs::hard_link(&beside, &path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error.into()),
-            _ => files::sync_directory(&path),
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+            _ => AppDirectory.sync_directory(&path),
         });
         let _ = fs::remove_file(&beside);
         made.map_err(|_| VaultError::Failed { code: 6 })
@@ -100,6 +100,6 @@ impl KeyVault for SoftVault {
     }
 
     fn delete(&self, alias: String) -> Result<(), VaultError> {
-        files::remove(&self.path(&alias)?).map_err(|_| VaultError::Failed { code: 11 })
+        AppDirectory.remove(&self.path(&alias)?).map_err(|_| VaultError::Failed { code: 11 })
     }
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::ports::{Entropy, system::SystemEntropy};
+use crate::ports::system::{SystemClock, SystemEntropy};
+use crate::ports::{Entropy, Exchange, Ports, Transport, TransportError};
 use futures_util::FutureExt;
 
 fn key(byte: u8) -> DatabaseKey {
@@ -9,16 +10,29 @@ fn key(byte: u8) -> DatabaseKey {
             buffer.fill(self.0);
         }
     }
+    struct NoNetwork;
+    #[async_trait::async_trait]
+    impl Transport for NoNetwork {
+        async fn send(&self, _: Exchange) -> Result<http::Response<Vec<u8>>, TransportError> {
+            Err(TransportError::NoConnection)
+        }
+    }
     let directory = scratch();
-    let vault = SoftVault::open(&directory.join("vault"), SoftVault::NAME).unwrap();
-    MasterKey::create(&directory, "k", &[0; 32], &vault, &Fixed(byte)).unwrap().database_key()
+    let ports = Ports {
+        transport: Arc::new(NoNetwork),
+        clock: Arc::new(SystemClock::new()),
+        entropy: Arc::new(Fixed(byte)),
+        vault: Arc::new(SoftVault::open(&directory.join("vault"), SoftVault::NAME).unwrap()),
+        files: Files::Directory(directory.clone()),
+    };
+    MasterKey::create(&directory, "k", &[0; 32], &ports).unwrap().database_key()
 }
 
 fn scratch() -> std::path::PathBuf {
     let mut name = [0u8; 8];
     SystemEntropy::new().fill(&mut name);
     let path = std::env::temp_dir().join(format!("portal-store-{:x}", u64::from_le_bytes(name)));
-    files::private_directory(&path).unwrap();
+    std::fs::create_dir_all(&path).unwrap();
     path
 }
 

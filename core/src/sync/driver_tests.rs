@@ -9,7 +9,7 @@ use crate::runtime::{Background, Mode};
 use crate::session::Config;
 use crate::session::install::{Endpoints, PendingSignIn};
 use crate::session::oauth::Tokens;
-use crate::store::{SoftVault, files};
+use crate::store::SoftVault;
 use crate::values::Secret;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -38,7 +38,7 @@ fn driver(transport: Arc<dyn Transport>, mode: Mode) -> Arc<Driver> {
     let mut name = [0u8; 8];
     crate::ports::Entropy::fill(entropy.as_ref(), &mut name);
     let root = std::env::temp_dir().join(format!("portal-driver-{:x}", u64::from_le_bytes(name)));
-    files::private_directory(&root).unwrap();
+    std::fs::create_dir_all(&root).unwrap();
     let ports = Ports {
         transport,
         clock: Arc::new(system::SystemClock::new()),

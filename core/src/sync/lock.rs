@@ -3,10 +3,9 @@
 use super::Driver;
 use super::engine::Trigger;
 use crate::error::{PortalError, Reason};
+use crate::ports::Lock;
 use crate::runtime::Mode;
-use crate::store::files;
 use futures_util::future::{Either, select};
-use std::fs::{File, TryLockError};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
@@ -34,12 +33,9 @@ impl Driver {
         let Some(account) = self.session.account() else {
             return Err(self.session.store().err().unwrap_or(PortalError::storage(Reason::Suspended)));
         };
-        let file = files::private_file(&self.session.directory(&account).join("sync.lock"))?;
-        match file.try_lock() {
-            // A file system without locks has no second process either.
-            Ok(()) | Err(TryLockError::Error(_)) => *self.lock_file() = Some(file),
-            Err(TryLockError::WouldBlock) => return Err(PortalError::storage(Reason::InUse)),
-        }
+        let file = self.session.directory(&account).join("sync.lock");
+        let lock = self.session.ports.files.system().try_lock(&file)?;
+        *self.held() = Some(lock.ok_or_else(|| PortalError::storage(Reason::InUse))?);
         Ok(())
     }
 
@@ -63,11 +59,7 @@ impl Driver {
     /// Gives the lock back, also while a request is under way: the run ends at its next step, be the
     /// files open again by then.
     pub(crate) fn unlock(&self) {
-        if let Some(file) = self.lock_file().take() {
-            // Said aloud: a process that was forked meanwhile holds a copy of the file, and closing
-            // ours alone would leave it locked.
-            let _ = file.unlock();
-        }
+        self.held().take();
     }
 
     /// Before each act: whether a run may go on.
@@ -80,10 +72,10 @@ impl Driver {
 
     /// Without the lock another process may have synced meanwhile: what this run knows is old.
     pub(super) fn still_ours(&self) -> Result<(), PortalError> {
-        self.lock_file().as_ref().map(drop).ok_or_else(|| PortalError::storage(Reason::Suspended))
+        self.held().as_ref().map(drop).ok_or_else(|| PortalError::storage(Reason::Suspended))
     }
 
-    fn lock_file(&self) -> MutexGuard<'_, Option<File>> {
+    fn held(&self) -> MutexGuard<'_, Option<Lock>> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,6 +15,7 @@ use crate::change::Change;
 use crate::error::{PortalError, Reason};
 use crate::log::{self, LogEvent};
 use crate::net::bound;
+use crate::ports::Lock;
 use crate::proof::{planted, point};
 use crate::session::Session;
 use crate::session::api::Failure;
@@ -60,7 +61,7 @@ pub(crate) struct Driver {
     engine: Mutex<Engine>,
     turn: tokio::sync::Mutex<()>,
     /// The account's lock while a sync runs; `suspend` takes it away.
-    lock: Mutex<Option<std::fs::File>>,
+    lock: Mutex<Option<Lock>>,
     /// A background loop is alive.
     running: AtomicBool,
     /// Somebody is about to close the files.

@@ -2,13 +2,14 @@
 #![allow(clippy::indexing_slicing, reason = "what a JSON value lacks is null")]
 
 use super::disk::{SimDisk, SimVault};
+use super::files::SimFiles;
 use super::practice_side::{PASSWORD, Person};
 use super::shelf::{Raw, Shelf};
 use super::shell::Shell;
 use super::tasks::{Process, Tasks};
 use super::time::{DeviceClock, Time};
 use super::wire::{Line, Wire};
-use crate::phone::{Scratch, browse_with, config, page};
+use crate::phone::{browse_with, config, page};
 use crate::practice::{SeededEntropy, locked};
 use portal_core::ports::{Files, KeyVault, Ports};
 use portal_core::runtime::Mode;
@@ -20,6 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
+/// Where the app keeps its files.
+const HOME: &str = "/phone";
 /// The name of a person's records in their directory.
 pub(crate) const DATABASE: &str = "portal.db";
 
@@ -50,7 +53,8 @@ pub(crate) struct Device {
     /// Something else than a commit may have changed what is seen.
     pub(crate) look_again: bool,
     vault: Arc<SimVault>,
-    home: Scratch,
+    /// Its small files.
+    pub(crate) files: SimFiles,
     /// Its databases.
     pub(crate) shelf: Arc<Shelf>,
     /// The checks' own connections to them, by directory.
@@ -75,7 +79,7 @@ impl Device {
             seen_commits: 0,
             look_again: false,
             vault: Arc::default(),
-            home: Scratch::in_memory(),
+            files: SimFiles::default(),
             shelf: Arc::default(),
             raw: BTreeMap::new(),
             seed,
@@ -93,7 +97,7 @@ impl Device {
     /// What the core answers; there is nothing here that may make it fail.
     pub(crate) fn start(&mut self, tasks: &Tasks, wire: &Arc<Mutex<Wire>>) -> Result<(), PortalError> {
         self.starts += 1;
-        self.disk = Arc::new(SimDisk::with(&self.shelf));
+        self.disk = Arc::new(SimDisk::with(&self.files, &self.shelf));
         self.seen_commits = 0;
         self.look_again = true;
         (self.suspended, self.at_the_door) = (false, false);
@@ -108,10 +112,10 @@ impl Device {
             clock: self.clock.clone(),
             entropy: Arc::new(SeededEntropy::new(entropy)),
             vault: Arc::<SimVault>::clone(&self.vault) as Arc<dyn KeyVault>,
-            files: Files::Simulated(self.home.path().to_owned(), self.disk.clone()),
+            files: Files::Simulated(HOME.into(), self.disk.clone()),
         };
         let background = Arc::new(tasks.spawner(self.process()));
-        let portal = Portal::open_with(&config(self.home.path()), ports, Mode::Stepped(background))?;
+        let portal = Portal::open_with(&config(Path::new(HOME)), ports, Mode::Stepped(background))?;
         self.shell = Shell::of(&portal);
         self.portal = Some(portal);
         Ok(())
@@ -133,17 +137,23 @@ impl Device {
 
     /// Where the records are that an unlock would open, if there are any.
     pub(crate) fn current(&self) -> Option<PathBuf> {
-        let sealed = std::fs::read(self.home.path().join("install")).ok()?;
+        let home = Path::new(HOME);
+        let sealed = self.files.read(&home.join("install")).ok()?;
         let plain = self.vault.unwrap("portal-install".to_owned(), sealed).ok()?;
         let content: serde_json::Value = serde_json::from_slice(&plain).ok()?;
-        let directory = self.home.path().join("users").join(content["current"].as_str()?);
-        directory.join(DATABASE).exists().then_some(directory)
+        let directory = home.join("users").join(content["current"].as_str()?);
+        self.has_records(&directory).then_some(directory)
+    }
+
+    /// Whether there is a database in there.
+    pub(crate) fn has_records(&self, directory: &Path) -> bool {
+        self.files.stamp(&directory.join(DATABASE)).is_some()
     }
 
     /// The database in there, which must be there, read beside the core.
     pub(crate) fn raw(&mut self, directory: &Path) -> Option<&Connection> {
         if !self.raw.contains_key(directory) {
-            self.raw.insert(directory.to_owned(), self.shelf.raw(&directory.join(DATABASE))?);
+            self.raw.insert(directory.to_owned(), self.shelf.raw(&self.files, &directory.join(DATABASE))?);
         }
         self.raw.get(directory).map(|raw| &raw.connection)
     }

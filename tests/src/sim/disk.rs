@@ -1,10 +1,11 @@
 //! What stands in for a device's hardware: a disk that may be full or whose process is killed at any
 //! commit, and a key store.
 
+use super::files::SimFiles;
 use super::shelf::Shelf;
 use crate::practice::locked;
 use portal_core::PortalError;
-use portal_core::ports::{Disk, KeyPolicy, KeyVault, Make, VaultError};
+use portal_core::ports::{Disk, FileSystem, KeyPolicy, KeyVault, Lock, Make, Stamp, VaultError};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
@@ -24,6 +25,7 @@ pub(crate) enum Death {
 /// One process's disk.
 #[derive(Default)]
 pub(crate) struct SimDisk {
+    files: SimFiles,
     shelf: Arc<Shelf>,
     /// Commits so far.
     commits: AtomicU64,
@@ -36,8 +38,8 @@ pub(crate) struct SimDisk {
 
 impl SimDisk {
     /// The disk of a device's next process.
-    pub(crate) fn with(shelf: &Arc<Shelf>) -> Self {
-        Self { shelf: shelf.clone(), ..Self::default() }
+    pub(crate) fn with(files: &SimFiles, shelf: &Arc<Shelf>) -> Self {
+        Self { files: files.clone(), shelf: shelf.clone(), ..Self::default() }
     }
 
     /// How often something became durable.
@@ -74,6 +76,58 @@ impl SimDisk {
     }
 }
 
+/// What is written in one piece is there or not; a process that is being killed may still have written it.
+impl FileSystem for SimDisk {
+    fn make_directory(&self, path: &Path) -> Result<()> {
+        self.files.make_directory(path);
+        Ok(())
+    }
+
+    fn make_file(&self, path: &Path) -> Result<()> {
+        self.files.make_file(path)
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        self.files.read(path)
+    }
+
+    fn stamp(&self, path: &Path) -> Option<Stamp> {
+        self.files.stamp(path)
+    }
+
+    fn names(&self, directory: &Path) -> Result<Vec<String>> {
+        self.files.names(directory)
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.files.write(path, bytes)
+    }
+
+    fn remove_unfinished(&self, _: &Path) {}
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.files.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        self.files.remove(path);
+        Ok(())
+    }
+
+    fn sync_directory(&self, _: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    /// Nobody waits here: one process at a time is on a device, and each verb lets go before it waits.
+    fn lock(&self, path: &Path) -> Result<Lock> {
+        self.files.try_lock(path)?.ok_or_else(|| Error::from(ErrorKind::Deadlock))
+    }
+
+    fn try_lock(&self, path: &Path) -> Result<Option<Lock>> {
+        self.files.try_lock(path)
+    }
+}
+
 impl Disk for SimDisk {
     fn commit(&self) -> Result<()> {
         if self.is_dead() || self.dies(Death::Before) {
@@ -97,7 +151,7 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path, make: Make<'_>) -> std::result::Result<Connection, PortalError> {
-        self.shelf.open(path, make)
+        self.shelf.open(&self.files, path, make)
     }
 
     fn close(&self, connection: Connection) {

@@ -1,7 +1,6 @@
 //! What has been promised: the acts whose verb returned, as a person would remember them. The checks
 //! hold phones and practice to it.
 
-use super::device::DATABASE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -85,11 +84,6 @@ impl Book {
             drafts: BTreeMap::new(),
             marks: BTreeMap::new(),
         }
-    }
-
-    /// Whether their file is there.
-    pub(crate) fn is_there(&self) -> bool {
-        self.directory.join(DATABASE).exists()
     }
 
     /// Writes down that a draft is this now, or may be.

@@ -10,6 +10,7 @@ mod device;
 mod dice;
 mod disk;
 mod faults;
+mod files;
 mod ledger;
 mod outcomes;
 mod practice_side;

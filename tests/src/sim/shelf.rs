@@ -3,6 +3,7 @@
 //! database for the next run on the same thread, emptied. How a file is opened, closed, migrated and
 //! recovered is for the lanes with real files.
 
+use super::files::SimFiles;
 use crate::phone::Scratch;
 use crate::practice::locked;
 use portal_core::PortalError;
@@ -53,15 +54,20 @@ pub(crate) struct Shelf(Mutex<BTreeMap<String, Database>>);
 
 impl Shelf {
     /// A connection to what the file at `path` stands for; an empty file or none stands for a new one.
-    pub(super) fn open(&self, path: &Path, make: Make<'_>) -> Result<Connection, PortalError> {
-        let name = std::fs::read_to_string(path).unwrap_or_default();
+    pub(super) fn open(
+        &self,
+        files: &SimFiles,
+        path: &Path,
+        make: Make<'_>,
+    ) -> Result<Connection, PortalError> {
+        let name = said_in(files, path).unwrap_or_default();
         let mut databases = locked(&self.0);
         if let Some(known) = databases.get_mut(&name) {
             return known.idle.take().map_or_else(|| labelled(&known.place, make), Ok);
         }
         let (database, connection) = SPARE.with_borrow_mut(|spare| spare.take(make))?;
         let name = format!("{} {}", databases.len(), database.place.display());
-        std::fs::write(path, &name)?;
+        files.write(path, name.as_bytes())?;
         databases.insert(name, database);
         Ok(connection)
     }
@@ -85,8 +91,8 @@ impl Shelf {
     }
 
     /// The checks' own connection to the database that the file at `path` stands for.
-    pub(super) fn raw(&self, path: &Path) -> Option<Raw> {
-        let name = std::fs::read_to_string(path).ok()?;
+    pub(super) fn raw(&self, files: &SimFiles, path: &Path) -> Option<Raw> {
+        let name = said_in(files, path)?;
         let mut databases = locked(&self.0);
         let known = databases.get_mut(&name)?;
         let connection = known.raw.take().or_else(|| {
@@ -131,6 +137,11 @@ impl Spare {
         let new = content(&connection)?;
         Ok((Database { place, idle: None, raw: None, new }, connection))
     }
+}
+
+/// What is written in the file that stands for a database.
+fn said_in(files: &SimFiles, path: &Path) -> Option<String> {
+    String::from_utf8(files.read(path).ok()?).ok()
 }
 
 /// Opens a connection that tells by itself to which database.

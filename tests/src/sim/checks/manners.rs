@@ -6,7 +6,6 @@ use crate::sim::{Sim, Violation};
 use portal_core::Reason;
 use portal_core::account::SessionState;
 use portal_core::outbox::OutboxState;
-use std::fs::{File, TryLockError};
 use uuid::Uuid;
 
 fn sent(sim: &Sim) -> Vec<Sent> {
@@ -102,10 +101,13 @@ impl Sim {
         epoch: Uuid,
         head: u64,
     ) -> Result<(), Violation> {
-        let book = self.books.get(book).filter(|book| book.open && book.is_there());
+        let book = self.books.get(book).filter(|book| book.open);
         let directory = book.map(|book| book.directory.clone());
         let device = self.devices.get_mut(index);
-        let raw = directory.and_then(|directory| device?.raw(&directory));
+        let raw = directory.and_then(|directory| {
+            let device = device.filter(|device| device.has_records(&directory));
+            device?.raw(&directory)
+        });
         let Some(Ok((ours, checkpoint))) = raw.map(super::feed::place) else { return Ok(()) };
         if ours == epoch.to_string() && checkpoint.unsigned_abs() < head {
             let what = format!("a complete sync of device {index} ends at {checkpoint}, asked for at {head}");
@@ -116,12 +118,9 @@ impl Sim {
 
     /// I32: after a suspension our own lock is not held.
     pub(in crate::sim) fn check_suspended(&mut self, index: usize) -> Result<(), Violation> {
-        let Some(directory) = self.devices.get(index).and_then(|device| device.current()) else {
-            return Ok(());
-        };
-        let ours = File::open(directory.join("sync.lock"));
-        let ours = ours.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
-        if ours {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let Some(directory) = device.current() else { return Ok(()) };
+        if device.files.is_locked(&directory.join("sync.lock")) {
             let what = format!("device {index} is suspended with our lock held");
             return Err(Violation { invariant: "I32", what });
         }

@@ -112,7 +112,8 @@ impl Sim {
         }
         let arrived = &self.arrived;
         for book in self.books.iter_mut().filter(|book| !book.closed && self.look_at.contains(&book.device)) {
-            book.gone = !book.is_there();
+            let device = self.devices.get(book.device);
+            book.gone = device.is_none_or(|device| !device.has_records(&book.directory));
             if book.gone {
                 book.open = false;
                 // With somebody's will, or after a sign-out that found nothing unsent, nothing is owed.

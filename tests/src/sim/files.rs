@@ -1,0 +1,113 @@
+//! A device's small files, in memory: they outlive its processes, its locks do not.
+
+use crate::practice::locked;
+use portal_core::ports::{Lock, Stamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Error, ErrorKind, Result};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// What a path stands for.
+enum Entry {
+    Directory,
+    /// Its content, and the number of that.
+    File(Vec<u8>, u64),
+}
+
+#[derive(Default)]
+struct State {
+    /// By path. What is in a directory comes after it.
+    entries: BTreeMap<String, Entry>,
+    held: BTreeSet<String>,
+    /// Contents so far.
+    written: u64,
+}
+
+/// All of them.
+#[derive(Clone, Default)]
+pub(crate) struct SimFiles(Arc<Mutex<State>>);
+
+fn name(path: &Path) -> &str {
+    path.to_str().unwrap_or_default()
+}
+
+fn absent() -> Error {
+    Error::from(ErrorKind::NotFound)
+}
+
+impl SimFiles {
+    pub(super) fn make_directory(&self, path: &Path) {
+        let mut state = locked(&self.0);
+        for above in path.ancestors() {
+            state.entries.entry(name(above).to_owned()).or_insert(Entry::Directory);
+        }
+    }
+
+    pub(super) fn make_file(&self, path: &Path) -> Result<()> {
+        if self.stamp(path).is_some() { Ok(()) } else { self.write(path, &[]) }
+    }
+
+    pub(super) fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        match locked(&self.0).entries.get(name(path)) {
+            Some(Entry::File(bytes, _)) => Ok(bytes.clone()),
+            _ => Err(absent()),
+        }
+    }
+
+    pub(super) fn stamp(&self, path: &Path) -> Option<Stamp> {
+        match locked(&self.0).entries.get(name(path))? {
+            Entry::Directory => Some((0, None, 0)),
+            Entry::File(bytes, number) => Some((bytes.len() as u64, None, *number)),
+        }
+    }
+
+    pub(super) fn names(&self, directory: &Path) -> Result<Vec<String>> {
+        let state = locked(&self.0);
+        let above = format!("{}/", name(directory));
+        state.entries.get(name(directory)).ok_or_else(absent)?;
+        let below = state.entries.range(above.clone()..).map_while(|(path, _)| path.strip_prefix(&above));
+        Ok(below.filter(|rest| !rest.contains('/')).map(ToOwned::to_owned).collect())
+    }
+
+    pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let mut state = locked(&self.0);
+        let above = path.parent().and_then(|above| state.entries.get(name(above)));
+        above.ok_or_else(absent)?;
+        state.written += 1;
+        let file = Entry::File(bytes.to_owned(), state.written);
+        state.entries.insert(name(path).to_owned(), file);
+        Ok(())
+    }
+
+    pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let mut state = locked(&self.0);
+        let entry = state.entries.remove(name(from)).ok_or_else(absent)?;
+        state.entries.insert(name(to).to_owned(), entry);
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, path: &Path) {
+        let mut state = locked(&self.0);
+        let above = format!("{}/", name(path));
+        state.entries.retain(|entry, _| entry != name(path) && !entry.starts_with(&above));
+    }
+
+    pub(super) fn try_lock(&self, path: &Path) -> Result<Option<Lock>> {
+        self.make_file(path)?;
+        let free = locked(&self.0).held.insert(name(path).to_owned());
+        Ok(free.then(|| Box::new(Held(self.clone(), name(path).to_owned())) as Lock))
+    }
+
+    /// Whether somebody holds a lock.
+    pub(super) fn is_locked(&self, path: &Path) -> bool {
+        locked(&self.0).held.contains(name(path))
+    }
+}
+
+struct Held(SimFiles, String);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        locked(&self.0.0).held.remove(&self.1);
+    }
+}
