@@ -2,20 +2,29 @@
 //! A change of it shows as a change of the snapshot, and has to keep the rules of DESIGN 7.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use object::{Object, ObjectSection, ObjectSymbol};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use uniffi_bindgen::macro_metadata::extract_from_library;
 use uniffi_meta::{
     EnumMetadata, FieldMetadata, FnParamMetadata, Metadata, ObjectImpl, RecordMetadata, Type,
-    UniffiTraitMetadata,
+    UniffiTraitMetadata, read_metadata,
 };
 
-/// Everything that the library says of itself.
+/// Everything that the library says of itself: UniFFI writes each item behind a symbol of its own.
 fn metadata() -> Vec<Metadata> {
     let test = std::env::current_exe().unwrap();
     let file = format!("{}portal{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let library = test.parent().unwrap().join(file);
-    let mut found = extract_from_library(library.to_str().unwrap().into()).unwrap();
+    let bytes = std::fs::read(test.parent().unwrap().join(file)).unwrap();
+    let library = object::File::parse(&*bytes).unwrap();
+    let mut found: Vec<Metadata> = library
+        .symbols()
+        .filter(|symbol| symbol.name().unwrap().trim_start_matches('_').starts_with("UNIFFI_META_"))
+        .map(|symbol| {
+            let section = library.section_by_index(symbol.section_index().unwrap()).unwrap();
+            let at = usize::try_from(symbol.address() - section.address()).unwrap();
+            read_metadata(&section.data().unwrap()[at..]).unwrap()
+        })
+        .collect();
     // Each crate that links the same code carries it once.
     found.sort();
     found.dedup();

@@ -7,6 +7,7 @@
 pub mod child;
 pub mod used;
 
+use aho_corasick::AhoCorasick;
 use async_trait::async_trait;
 use base64::Engine as _;
 use portal_core::messages::{MessageView, ThreadFilter};
@@ -325,51 +326,33 @@ pub fn disguises(canary: &[u8]) -> Vec<Vec<u8>> {
 
 /// Looks for many texts at once.
 pub struct Scanner {
-    needles: Vec<(String, Vec<u8>)>,
-    by_start: std::collections::HashMap<[u8; 4], Vec<usize>>,
-    /// Whether any needle begins with these two bytes: most places are left at once.
-    begins: Vec<bool>,
+    /// By number of the form that it found.
+    labels: Vec<String>,
+    search: AhoCorasick,
 }
 
 impl Scanner {
     /// For these canaries in all their disguises.
     pub fn new<'a>(canaries: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
-        let mut needles = Vec::new();
+        let (mut labels, mut forms) = (Vec::new(), Vec::new());
         for (label, canary) in canaries {
             assert!(canary.len() >= 8, "{label} is too short to look for");
-            needles.extend(disguises(canary).into_iter().map(|form| (label.to_owned(), form)));
+            let disguises = disguises(canary);
+            labels.resize(labels.len() + disguises.len(), label.to_owned());
+            forms.extend(disguises);
         }
-        let mut by_start: std::collections::HashMap<[u8; 4], Vec<usize>> = std::collections::HashMap::new();
-        for (place, (_, form)) in needles.iter().enumerate() {
-            by_start.entry(form[..4].try_into().unwrap()).or_default().push(place);
-        }
-        let mut begins = vec![false; 1 << 16];
-        for start in by_start.keys() {
-            begins[usize::from(u16::from_le_bytes([start[0], start[1]]))] = true;
-        }
-        Self { needles, by_start, begins }
+        Self { labels, search: AhoCorasick::new(forms).unwrap() }
     }
 
     /// How many byte strings are looked for.
     pub fn forms(&self) -> usize {
-        self.needles.len()
+        self.labels.len()
     }
 
     /// The labels of what is in there, once for each place.
     pub fn hits(&self, hay: &[u8]) -> Vec<String> {
-        let mut hits = Vec::new();
-        for (at, window) in hay.windows(4).enumerate() {
-            if !self.begins[usize::from(u16::from_le_bytes([window[0], window[1]]))] {
-                continue;
-            }
-            let Some(places) = self.by_start.get(window) else { continue };
-            for (label, form) in places.iter().map(|place| &self.needles[*place]) {
-                if hay[at..].starts_with(form) {
-                    hits.push(label.clone());
-                }
-            }
-        }
-        hits
+        let found = self.search.find_overlapping_iter(hay);
+        found.map(|hit| self.labels[hit.pattern().as_usize()].clone()).collect()
     }
 
     /// The same for every file of a directory, its name included.
