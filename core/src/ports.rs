@@ -1,6 +1,7 @@
 //! The five things that come from outside (DESIGN rule 6): `Transport`, `Clock`, `Entropy`,
 //! `KeyVault` and the `Files` root. Production and simulator each bring their own.
 
+pub(crate) mod directory;
 mod files;
 pub(crate) mod system;
 

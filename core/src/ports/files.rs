@@ -1,8 +1,8 @@
 //! Where records are kept: the app's directory, or what a simulator puts in its place.
 
+use super::directory::AppDirectory;
 #[cfg(feature = "simulation")]
 use crate::error::PortalError;
-use crate::store::files::AppDirectory;
 use std::any::Any;
 use std::io::Result;
 use std::path::{Path, PathBuf};

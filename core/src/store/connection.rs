@@ -1,9 +1,10 @@
 //! Opening one connection: the recipe of SECURITY 7.3, in its order.
 
 use super::keys::{BALANCED, DatabaseKey, erase_stack};
-use super::{exit, files, migrate};
+use super::{exit, migrate};
 use crate::error::{PortalError, Reason};
 use crate::ports::Files;
+use crate::ports::directory::private_file;
 use crate::proof::point;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -57,7 +58,7 @@ impl Opener {
         static READY: Once = Once::new();
         READY.call_once(|| drop(Connection::open_in_memory()));
         // Before SQLite would make it with 0644; its `-wal` and `-shm` take the mode of the file.
-        files::private_file(&self.path)?;
+        private_file(&self.path)?;
         point!("connection.file-made");
         let connection = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         if !self.key.is_none() {

@@ -3,7 +3,6 @@
 
 mod connection;
 mod exit;
-pub(crate) mod files;
 mod keys;
 mod migrate;
 mod owner;

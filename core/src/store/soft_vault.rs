@@ -1,7 +1,7 @@
 //! A key store in a file, for development: it protects nothing from whoever has the disk.
 
-use super::files::{self, AppDirectory};
 use crate::error::{PortalError, Reason};
+use crate::ports::directory::{self, AppDirectory};
 use crate::ports::{FileSystem, KeyPolicy, KeyVault, VaultError};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -59,11 +59,12 @@ impl KeyVault for SoftVault {
         let mut key = Zeroizing::new([0u8; 32]);
         self.random.fill(key.as_mut()).map_err(|_| VaultError::Failed { code: 5 })?;
         // A link, since it never replaces: of two processes that make the same key, one wins.
-        let beside = files::beside(&path);
-        let made = files::write(&beside, key.as_ref()).and_then(|()| match fs::hard_link(&beside, &path) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-            _ => AppDirectory.sync_directory(&path),
-        });
+        let beside = directory::beside(&path);
+        let made =
+            directory::write(&beside, key.as_ref()).and_then(|()| match fs::hard_link(&beside, &path) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+                _ => AppDirectory.sync_directory(&path),
+            });
         let _ = fs::remove_file(&beside);
         made.map_err(|_| VaultError::Failed { code: 6 })
     }

@@ -1,7 +1,7 @@
 //! The app's directory: directories and files of mode 0700 and 0600, and replacing a file so that a power
 //! cut leaves the old or the new one.
 
-use crate::ports::{FileSystem, Lock, Stamp};
+use super::{FileSystem, Lock, Stamp};
 use crate::proof::point;
 use std::fs::{self, File, TryLockError};
 use std::io::{ErrorKind, Result, Write};
@@ -124,12 +124,12 @@ pub(crate) fn private_file(path: &Path) -> Result<File> {
 }
 
 /// A name of its own, so that two who write at once do not write into one file.
-pub(super) fn beside(path: &Path) -> PathBuf {
+pub(crate) fn beside(path: &Path) -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     path.with_extension(format!("{}-{}.new", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
 }
 
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = private_file(path)?;
     file.set_len(0)?;
     file.write_all(bytes)?;
