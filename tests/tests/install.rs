@@ -216,6 +216,22 @@ fn a_wipe_while_nobody_can_say_whose_the_records_are_takes_them_all() {
 }
 
 #[test]
+fn a_wipe_that_cannot_see_whose_records_are_here_does_not_say_that_nobodys_are() {
+    let (handset, _) = Handset::used();
+    let (users, away) = (handset.data.path().join("users"), handset.data.path().join("away"));
+    std::fs::rename(&users, &away).unwrap();
+    std::fs::write(&users, b"no directory").unwrap();
+    handset.fail(true);
+    let portal = handset.open();
+    let error = now(portal.account().wipe()).unwrap_err();
+    assert_eq!(error, PortalError::Storage { reason: Reason::FileUnavailable });
+    std::fs::remove_file(&users).unwrap();
+    std::fs::rename(&away, &users).unwrap();
+    assert!(now(portal.account().wipe()).is_err(), "the key is still there");
+    assert!(self::users(handset.data.path()).is_empty());
+}
+
+#[test]
 fn a_wipe_that_the_key_store_does_not_let_finish_does_not_stop_the_next_start() {
     let (handset, _) = Handset::used();
     let mark = format!("wiping-{}", name(&users(handset.data.path())[0]));

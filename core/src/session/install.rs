@@ -291,7 +291,7 @@ impl Install {
 
     /// For somebody who wants everything gone while it cannot be read whose it is.
     pub(crate) fn wipe_everybody(&self) -> Result<usize, PortalError> {
-        self.wipe_all(&self.directories())
+        self.wipe_all(&self.directories()?)
     }
 
     /// What no account names: a sign-in that was killed before it was complete, and what nobody can
@@ -299,14 +299,18 @@ impl Install {
     fn wipe_unnamed(&self, accounts: &[Account]) {
         // Somebody who is signing in just now has a directory that is not named yet.
         let Ok(Some(_alone)) = self.files.system().try_lock(&self.path(ADMISSION)) else { return };
-        let mut unnamed = self.directories();
+        let mut unnamed = self.directories().unwrap_or_default();
         unnamed.retain(|name| !accounts.iter().any(|account| account.directory == *name));
         // What cannot be destroyed now is marked for the next start.
         let _ = self.wipe_all(&unnamed);
     }
 
-    fn directories(&self) -> Vec<String> {
-        self.files.system().names(&self.path(USERS)).unwrap_or_default()
+    /// Everybody's, named or not.
+    fn directories(&self) -> Result<Vec<String>, PortalError> {
+        match self.files.system().names(&self.path(USERS)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            names => Ok(names?),
+        }
     }
 
     /// One that fails does not save the others.
