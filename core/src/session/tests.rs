@@ -1,6 +1,7 @@
 use super::*;
-use crate::ports::Files;
+use crate::ports::directory::AppDirectory;
 use crate::ports::{Exchange, Transport, TransportError, system};
+use crate::ports::{FileSystem, Files};
 use crate::session::install::Endpoints;
 use crate::store::SoftVault;
 use async_trait::async_trait;
@@ -73,7 +74,7 @@ impl Lab {
         let mut name = [0u8; 8];
         crate::ports::Entropy::fill(entropy.as_ref(), &mut name);
         let root = std::env::temp_dir().join(format!("portal-session-{:x}", u64::from_le_bytes(name)));
-        std::fs::create_dir_all(&root).unwrap();
+        AppDirectory.make_directory(&root).unwrap();
         let ports = Ports {
             transport: server.clone(),
             clock: Arc::new(system::SystemClock::new()),

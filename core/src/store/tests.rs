@@ -1,6 +1,7 @@
 use super::*;
+use crate::ports::directory::AppDirectory;
 use crate::ports::system::{SystemClock, SystemEntropy};
-use crate::ports::{Entropy, Exchange, Ports, Transport, TransportError};
+use crate::ports::{Entropy, Exchange, FileSystem, Ports, Transport, TransportError};
 use futures_util::FutureExt;
 
 fn key(byte: u8) -> DatabaseKey {
@@ -32,7 +33,7 @@ fn scratch() -> std::path::PathBuf {
     let mut name = [0u8; 8];
     SystemEntropy::new().fill(&mut name);
     let path = std::env::temp_dir().join(format!("portal-store-{:x}", u64::from_le_bytes(name)));
-    std::fs::create_dir_all(&path).unwrap();
+    AppDirectory.make_directory(&path).unwrap();
     path
 }
 

@@ -4,7 +4,8 @@
 use super::outbox::{Guard, OpState};
 use super::*;
 use crate::net::PinSet;
-use crate::ports::{Exchange, Files, Ports, Transport, TransportError, system};
+use crate::ports::directory::AppDirectory;
+use crate::ports::{Exchange, FileSystem, Files, Ports, Transport, TransportError, system};
 use crate::runtime::{Background, Mode};
 use crate::session::Config;
 use crate::session::install::{Endpoints, PendingSignIn};
@@ -38,7 +39,7 @@ fn driver(transport: Arc<dyn Transport>, mode: Mode) -> Arc<Driver> {
     let mut name = [0u8; 8];
     crate::ports::Entropy::fill(entropy.as_ref(), &mut name);
     let root = std::env::temp_dir().join(format!("portal-driver-{:x}", u64::from_le_bytes(name)));
-    std::fs::create_dir_all(&root).unwrap();
+    AppDirectory.make_directory(&root).unwrap();
     let ports = Ports {
         transport,
         clock: Arc::new(system::SystemClock::new()),
