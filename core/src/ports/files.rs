@@ -34,7 +34,7 @@ impl Files {
         match self {
             Self::Directory(_) => &AppDirectory,
             #[cfg(feature = "simulation")]
-            Self::Simulated(_, disk) => disk.as_ref(),
+            Self::Simulated(_, disk) => disk.files(),
         }
     }
 }
@@ -84,7 +84,9 @@ pub type Make<'a> = &'a dyn Fn(&Path) -> std::result::Result<rusqlite::Connectio
 
 /// What a simulator puts in the disk's place.
 #[cfg(feature = "simulation")]
-pub trait Disk: FileSystem {
+pub trait Disk: Send + Sync {
+    /// What is beside the databases.
+    fn files(&self) -> &dyn FileSystem;
     /// A transaction is about to be made durable. An error undoes it.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::time::{DeviceClock, Time};
 use super::wire::{Line, Wire};
 use crate::phone::{browse_with, config, page};
 use crate::practice::{SeededEntropy, locked};
-use portal_core::ports::{Files, KeyVault, Ports};
+use portal_core::ports::{FileSystem, Files, KeyVault, Ports};
 use portal_core::runtime::Mode;
 use portal_core::{Portal, PortalError};
 use portal_server_mock::World;

@@ -5,7 +5,7 @@ use super::files::SimFiles;
 use super::shelf::Shelf;
 use crate::practice::locked;
 use portal_core::PortalError;
-use portal_core::ports::{Disk, FileSystem, KeyPolicy, KeyVault, Lock, Make, Stamp, VaultError};
+use portal_core::ports::{Disk, FileSystem, KeyPolicy, KeyVault, Make, VaultError};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Result};
@@ -76,59 +76,11 @@ impl SimDisk {
     }
 }
 
-/// What is written in one piece is there or not; a process that is being killed may still have written it.
-impl FileSystem for SimDisk {
-    fn make_directory(&self, path: &Path) -> Result<()> {
-        self.files.make_directory(path);
-        Ok(())
-    }
-
-    fn make_file(&self, path: &Path) -> Result<()> {
-        self.files.make_file(path)
-    }
-
-    fn read(&self, path: &Path) -> Result<Vec<u8>> {
-        self.files.read(path)
-    }
-
-    fn stamp(&self, path: &Path) -> Option<Stamp> {
-        self.files.stamp(path)
-    }
-
-    fn names(&self, directory: &Path) -> Result<Vec<String>> {
-        self.files.names(directory)
-    }
-
-    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        self.files.write(path, bytes)
-    }
-
-    fn remove_unfinished(&self, _: &Path) {}
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        self.files.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> Result<()> {
-        self.files.remove(path);
-        Ok(())
-    }
-
-    fn sync_directory(&self, _: &Path) -> Result<()> {
-        Ok(())
-    }
-
-    /// Nobody waits here: one process at a time is on a device, and each verb lets go before it waits.
-    fn lock(&self, path: &Path) -> Result<Lock> {
-        self.files.try_lock(path)?.ok_or_else(|| Error::from(ErrorKind::Deadlock))
-    }
-
-    fn try_lock(&self, path: &Path) -> Result<Option<Lock>> {
-        self.files.try_lock(path)
-    }
-}
-
 impl Disk for SimDisk {
+    fn files(&self) -> &dyn FileSystem {
+        &self.files
+    }
+
     fn commit(&self) -> Result<()> {
         if self.is_dead() || self.dies(Death::Before) {
             return Err(Error::other("dead"));

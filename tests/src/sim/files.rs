@@ -1,7 +1,7 @@
 //! A device's small files, in memory: they outlive its processes, its locks do not.
 
 use crate::practice::locked;
-use portal_core::ports::{Lock, Stamp};
+use portal_core::ports::{FileSystem, Lock, Stamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
@@ -36,32 +36,41 @@ fn absent() -> Error {
 }
 
 impl SimFiles {
-    pub(super) fn make_directory(&self, path: &Path) {
+    /// Whether somebody holds a lock.
+    pub(super) fn is_locked(&self, path: &Path) -> bool {
+        locked(&self.0).held.contains(name(path))
+    }
+}
+
+/// What is written in one piece is there or not; a process that is being killed may still have written it.
+impl FileSystem for SimFiles {
+    fn make_directory(&self, path: &Path) -> Result<()> {
         let mut state = locked(&self.0);
         for above in path.ancestors() {
             state.entries.entry(name(above).to_owned()).or_insert(Entry::Directory);
         }
+        Ok(())
     }
 
-    pub(super) fn make_file(&self, path: &Path) -> Result<()> {
-        if self.stamp(path).is_some() { Ok(()) } else { self.write(path, &[]) }
+    fn make_file(&self, path: &Path) -> Result<()> {
+        if self.stamp(path).is_some() { Ok(()) } else { self.replace(path, &[]) }
     }
 
-    pub(super) fn read(&self, path: &Path) -> Result<Vec<u8>> {
+    fn read(&self, path: &Path) -> Result<Vec<u8>> {
         match locked(&self.0).entries.get(name(path)) {
             Some(Entry::File(bytes, _)) => Ok(bytes.clone()),
             _ => Err(absent()),
         }
     }
 
-    pub(super) fn stamp(&self, path: &Path) -> Option<Stamp> {
+    fn stamp(&self, path: &Path) -> Option<Stamp> {
         match locked(&self.0).entries.get(name(path))? {
             Entry::Directory => Some((0, None, 0)),
             Entry::File(bytes, number) => Some((bytes.len() as u64, None, *number)),
         }
     }
 
-    pub(super) fn names(&self, directory: &Path) -> Result<Vec<String>> {
+    fn names(&self, directory: &Path) -> Result<Vec<String>> {
         let state = locked(&self.0);
         let above = format!("{}/", name(directory));
         state.entries.get(name(directory)).ok_or_else(absent)?;
@@ -69,7 +78,7 @@ impl SimFiles {
         Ok(below.filter(|rest| !rest.contains('/')).map(ToOwned::to_owned).collect())
     }
 
-    pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let mut state = locked(&self.0);
         let above = path.parent().and_then(|above| state.entries.get(name(above)));
         above.ok_or_else(absent)?;
@@ -79,28 +88,34 @@ impl SimFiles {
         Ok(())
     }
 
-    pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+    fn remove_unfinished(&self, _: &Path) {}
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         let mut state = locked(&self.0);
         let entry = state.entries.remove(name(from)).ok_or_else(absent)?;
         state.entries.insert(name(to).to_owned(), entry);
         Ok(())
     }
 
-    pub(super) fn remove(&self, path: &Path) {
-        let mut state = locked(&self.0);
+    fn remove(&self, path: &Path) -> Result<()> {
         let above = format!("{}/", name(path));
-        state.entries.retain(|entry, _| entry != name(path) && !entry.starts_with(&above));
+        locked(&self.0).entries.retain(|entry, _| entry != name(path) && !entry.starts_with(&above));
+        Ok(())
     }
 
-    pub(super) fn try_lock(&self, path: &Path) -> Result<Option<Lock>> {
+    fn sync_directory(&self, _: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    /// Nobody waits here: one process at a time is on a device, and each verb lets go before it waits.
+    fn lock(&self, path: &Path) -> Result<Lock> {
+        self.try_lock(path)?.ok_or_else(|| Error::from(ErrorKind::Deadlock))
+    }
+
+    fn try_lock(&self, path: &Path) -> Result<Option<Lock>> {
         self.make_file(path)?;
         let free = locked(&self.0).held.insert(name(path).to_owned());
         Ok(free.then(|| Box::new(Held(self.clone(), name(path).to_owned())) as Lock))
-    }
-
-    /// Whether somebody holds a lock.
-    pub(super) fn is_locked(&self, path: &Path) -> bool {
-        locked(&self.0).held.contains(name(path))
     }
 }
 

@@ -7,7 +7,7 @@ use super::files::SimFiles;
 use crate::phone::Scratch;
 use crate::practice::locked;
 use portal_core::PortalError;
-use portal_core::ports::Make;
+use portal_core::ports::{FileSystem, Make};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 use std::cell::RefCell;
@@ -67,7 +67,7 @@ impl Shelf {
         }
         let (database, connection) = SPARE.with_borrow_mut(|spare| spare.take(make))?;
         let name = format!("{} {}", databases.len(), database.place.display());
-        files.write(path, name.as_bytes())?;
+        files.replace(path, name.as_bytes())?;
         databases.insert(name, database);
         Ok(connection)
     }
