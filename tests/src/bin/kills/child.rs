@@ -83,6 +83,7 @@ async fn live(order: Order) -> Result<(), String> {
     if order.life == Life::Spoil {
         return raw::spoil(&order.place).map_err(|error| format!("cannot damage the file: {error}"));
     }
+    tell(&Report::Started);
     let portal = open(&order).await.map_err(|error| format!("does not open: {error}"))?;
     let random = ChaCha20Rng::seed_from_u64(order.seed);
     let mut phone = Phone { order, portal, random, threads: Vec::new(), texts: 0 };

@@ -2,7 +2,7 @@
 //! again and has to know everything that it promised.
 
 use crate::ledger::{Fault, Ledger, Wrong};
-use crate::life::{self, End};
+use crate::life::{self, End, Moment};
 use crate::practice::{Chart, Practice};
 use crate::raw;
 use crate::tally::Tally;
@@ -83,19 +83,15 @@ impl Run<'_> {
                 }
             }
             for kill in 0..kills {
-                let scene = if std::env::var("ONLY").is_ok() {
-                    Scene::Damage
-                } else {
-                    match kill % 10 {
-                        1 => Scene::Offline,
-                        2 => Scene::Refused,
-                        3 => Scene::Doors,
-                        4 => Scene::Refresh,
-                        5 if kill % 20 == 5 => Scene::Restored,
-                        5 | 6 => Scene::Gone,
-                        7 => Scene::Damage,
-                        _ => Scene::Work,
-                    }
+                let scene = match kill % 10 {
+                    1 => Scene::Offline,
+                    2 => Scene::Refused,
+                    3 => Scene::Doors,
+                    4 => Scene::Refresh,
+                    5 if kill % 20 == 5 => Scene::Restored,
+                    5 | 6 => Scene::Gone,
+                    7 => Scene::Damage,
+                    _ => Scene::Work,
                 };
                 if self.kill(phone, scene, true)? {
                     self.rest(phone)?;
@@ -133,7 +129,10 @@ impl Run<'_> {
             _ => [1, 1, 1, 2, 3].get(self.below(5) as usize).copied().unwrap_or(1),
         };
         let longest = if scene == Scene::Enter { 100_000 } else { 20_000 };
-        let moment = (point.is_none() && early).then(|| Duration::from_micros(self.below(longest).into()));
+        let moment = (point.is_none() && early).then(|| Moment {
+            from_the_start: self.below(4) == 0,
+            after: Duration::from_micros(self.below(longest).into()),
+        });
         let order = self.order(phone, Life::Scene(scene), point.map(|name| (name.to_owned(), nth)));
         let end = self.live(phone, &order, moment)?;
         match (end, point) {
@@ -230,7 +229,7 @@ impl Run<'_> {
         }
     }
 
-    fn live(&mut self, phone: &mut Phone, order: &Order, moment: Option<Duration>) -> Result<End, String> {
+    fn live(&mut self, phone: &mut Phone, order: &Order, moment: Option<Moment>) -> Result<End, String> {
         let mut faults = Vec::new();
         if order.bug == Some(Bug::Keyless)
             && let Some(user) = raw::user(&order.place)
@@ -255,7 +254,7 @@ impl Run<'_> {
                     let feed = practice.feed(chart);
                     faults.extend(ledger.at_rest(&rest, practice.arrived(), &feed));
                 }
-                Report::Working | Report::Idle => {}
+                Report::Started | Report::Working | Report::Idle => {}
             }
             None
         })?;

@@ -25,11 +25,18 @@ pub(crate) enum End {
     Otherwise,
 }
 
-/// Lives one life: every report goes to `hear`, whose answer is what the child reads. `moment`: when
-/// it is killed after it said that it is working.
+/// When a life is killed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// Counted from its start, so that it may be while it opens; otherwise from the beginning of its work.
+    pub(crate) from_the_start: bool,
+    pub(crate) after: Duration,
+}
+
+/// Lives one life: every report goes to `hear`, whose answer is what the child reads.
 pub(crate) fn live(
     order: &Order,
-    moment: Option<Duration>,
+    moment: Option<Moment>,
     mut hear: impl FnMut(Report) -> Option<String>,
 ) -> Result<End, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
@@ -72,16 +79,18 @@ pub(crate) fn live(
         // Whatever was written before the kill is still in the pipe.
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             let Ok(report) = serde_json::from_str::<Report>(&line) else { break };
-            match (&report, moment) {
-                (Report::Working, Some(moment)) => {
-                    end = End::Moment;
-                    let _ = tell.send(moment);
-                }
-                (Report::Idle, _) => {
-                    end = End::Idle;
-                    let _ = tell.send(Duration::ZERO);
-                }
-                _ => {}
+            let from_the_start = match report {
+                Report::Started => Some(true),
+                Report::Working => Some(false),
+                _ => None,
+            };
+            if let Some(moment) = moment.filter(|moment| Some(moment.from_the_start) == from_the_start) {
+                end = End::Moment;
+                let _ = tell.send(moment.after);
+            }
+            if matches!(report, Report::Idle) {
+                end = End::Idle;
+                let _ = tell.send(Duration::ZERO);
             }
             if let Some(answer) = hear(report) {
                 let _ = input.write_all(format!("{answer}\n").as_bytes());

@@ -62,6 +62,8 @@ pub(crate) enum Bug {
 /// What the child tells.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
+    /// The process runs, and is about to open the portal.
+    Started,
     /// The portal is open, and nobody has unlocked it.
     Opened {
         state: String,
@@ -72,7 +74,7 @@ pub(crate) enum Report {
     },
     /// The records are open, and this is in them.
     Seen(Seen),
-    /// From here on it may be killed at any moment.
+    /// The records are open and shown, and the work begins.
     Working,
     Begun(Act),
     Done(Made),
