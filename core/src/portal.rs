@@ -14,7 +14,6 @@ use crate::runtime::Mode;
 use crate::session::{Config, Session};
 use crate::sync::{Driver, SyncReport, feed::Kind};
 use crate::{log, messages, people};
-use std::path::PathBuf;
 use std::sync::Arc;
 use url::Url;
 
@@ -80,7 +79,7 @@ impl Portal {
             clock: Arc::new(SystemClock::new()),
             entropy: Arc::new(SystemEntropy::new()),
             vault,
-            files: Files::Directory(PathBuf::from(config.data_dir)),
+            files: Files::directory(config.data_dir),
         };
         Mode::Threads.blocking(move || Self::with(checked, ports, Mode::Threads)).await
     }
@@ -155,8 +154,9 @@ impl Portal {
             .run(async move {
                 if session.resume().await? {
                     point!("resume.opened");
+                    // The app is in front again: no backoff of a run that the suspension cut short.
                     if !planted!(NothingGoesOnAfterResume) {
-                        driver.nudge();
+                        driver.hurry();
                     }
                 }
                 Ok(())

@@ -5,6 +5,7 @@ pub(crate) mod directory;
 mod files;
 pub(crate) mod system;
 
+pub use directory::AppDirectory;
 #[cfg(feature = "simulation")]
 pub use files::{Disk, Make};
 pub use files::{FileSystem, Files, Lock, Stamp};

@@ -82,6 +82,8 @@ mod switch {
         StagedPagesStay,
         /// What the practice deleted stays.
         TombstoneDropped,
+        /// What was deleted comes back with the next pull.
+        DeletedComesBack,
         /// A resync keeps what the practice no longer has.
         ResyncKeepsDeleted,
         /// Records of a kind that this version does not know are thrown away.
@@ -106,12 +108,18 @@ mod switch {
         NewNumberEachTry,
         /// Every try makes another message.
         AnotherIdEachTry,
+        /// A try after a day makes another message.
+        AnotherIdAfterADay,
         /// A lane is sent from its end.
         NewestFirst,
         /// What was refused for good holds up everything behind it.
         RefusedBlocksItsLane,
+        /// What was refused is sent along again.
+        RefusalSentAgain,
         /// What was refused disappears.
         RefusalNotShown,
+        /// What was refused does not say why.
+        RefusalWithoutAReason,
         /// The practice's stored answer to an earlier try counts for nothing.
         StoredResultIgnored,
         /// A stored refusal is taken for done.
@@ -148,16 +156,24 @@ mod switch {
         RetryAfterIgnored,
         /// The practice's wish to hear of an op later counts for nothing.
         LaneWaitIgnored,
+        /// One conversation that has to wait holds up all others.
+        OneLaneHoldsAll,
+        /// Conversations are sent in whatever order chance has it.
+        OrderByChance,
         /// A Retry-After that comes while the files are closed is forgotten.
         WaitForgottenWhenClosed,
         /// The backoff is sixty times too long.
         BackoffInSecondsTakenForMinutes,
+        /// How long to wait is drawn from the clock on the wall.
+        JitterFromTheClock,
         /// When to try again is judged by the clock on the wall.
         WallClockRules,
         /// A lock in the middle of a sync stops the background after the unlock.
         LockStopsTheBackground,
         /// An unlock during the last breath of a sync is not heard by the background.
         LockEndsTheBackground,
+        /// A failure from before the unlock makes what is written after it wait.
+        UnlockKeepsTheBackoff,
         /// What waited while locked waits on after the unlock.
         NothingGoesOnAfterUnlock,
         /// What waited while suspended waits on afterwards.
@@ -168,6 +184,22 @@ mod switch {
         SuspendedWithALock,
         /// Whoever signs in gets the records of the one before.
         RecordsOfWhoeverWasHere,
+        /// A start takes the records that are there.
+        RecordsGoAtAStart,
+        /// Every start writes a file, and needs room for it.
+        WritesAtEveryStart,
+        /// A wipe that was cut short is never finished.
+        WipesNotFinished,
+        /// What a sign-in that was cut short left is never removed.
+        UnnamedRecordsStay,
+        /// A full disk is reported as a mistake of the app.
+        FullDiskIsABug,
+        /// Two syncs run at once.
+        TwoSyncsAtOnce,
+        /// Two refreshes run at once.
+        TwoRefreshesAtOnce,
+        /// A page for whoever was here before is given to whoever is here now.
+        PageForWhoeverWasHere,
         /// A rotated token is used before it is durable.
         TokenUsedBeforeDurable,
     }
@@ -179,6 +211,20 @@ mod switch {
     /// Plants one bug on this thread, or none.
     pub fn plant(mutant: Option<Mutant>) {
         PLANTED.set(mutant);
+    }
+
+    thread_local! {
+        static KEPT: Cell<Vec<String>> = const { Cell::new(Vec::new()) };
+    }
+
+    /// Keeps records for a bug that brings them back.
+    pub(crate) fn keep(record: String) {
+        KEPT.set(KEPT.take().into_iter().chain([record]).collect());
+    }
+
+    /// What was kept.
+    pub(crate) fn kept() -> Vec<String> {
+        KEPT.take()
     }
 
     pub(crate) fn is_planted(mutant: Mutant) -> bool {

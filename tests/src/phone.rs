@@ -129,7 +129,7 @@ fn open(practice: &Arc<Practice>, vault: &Arc<TestVault>, scratch: &Scratch, see
         clock: practice.clock.clone(),
         entropy: Arc::new(SeededEntropy::new(seed)),
         vault: Arc::<TestVault>::clone(vault) as Arc<dyn KeyVault>,
-        files: Files::Directory(scratch.path().to_owned()),
+        files: Files::directory(scratch.path()),
     };
     Portal::open_with(&config(scratch.path()), ports, Mode::Inline).expect("opens")
 }

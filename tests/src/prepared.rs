@@ -200,7 +200,7 @@ pub fn phone(
         clock: practice.clock.clone(),
         entropy: Arc::new(SeededEntropy::new(1)),
         vault: Arc::new(SoftVault::open(&directory.join("keys"), SoftVault::NAME)?),
-        files: Files::Directory(directory.join("data")),
+        files: Files::directory(directory.join("data")),
     };
     Portal::open_with(&config(&directory.join("data")), ports, mode)
 }

@@ -1,5 +1,5 @@
-//! The Nth call of the disk, of the allocator, of the network and of the key store fails, for every N of
-//! every verb: a typed error, what was there before is still there, and it works again afterwards (I26).
+//! The Nth call of the disk, of the small files, of the allocator, of the network and of the key store fails, for
+//! every N of every verb: a typed error, what was there before is still there, and it works again afterwards (I26).
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::print_stdout, clippy::disallowed_macros, reason = "a test prints what it found")]
@@ -7,7 +7,8 @@
 mod lab;
 mod storage;
 
-use portal_core::PortalError;
+use portal_core::account::{SessionState, Unsent};
+use portal_core::{PortalError, Reason};
 use portal_test_vfs::{self as vfs, Fault};
 use portal_tests::phone::{Scratch, now};
 use rand::Rng;
@@ -22,6 +23,7 @@ use storage::{Keys, Rig, Vault};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Disk(Fault),
+    SmallFile,
     Allocator,
     Request,
     Answer,
@@ -32,6 +34,7 @@ impl Part {
     fn arm(self, rig: &Rig, nth: usize) {
         match self {
             Self::Disk(fault) => vfs::fail(nth as u64, fault),
+            Self::SmallFile => rig.small.arm(nth),
             Self::Allocator => vfs::fail_allocation(nth as u64),
             Self::Request => rig.net.arm(nth, false),
             Self::Answer => rig.net.arm(nth, true),
@@ -43,6 +46,7 @@ impl Part {
     fn disarm(self, rig: &Rig) -> bool {
         match self {
             Self::Disk(_) => vfs::disarm(),
+            Self::SmallFile => rig.small.disarm(),
             Self::Allocator => vfs::disarm_allocator(),
             Self::Request | Self::Answer => rig.net.disarm(),
             Self::Vault => rig.vault.disarm(),
@@ -52,7 +56,7 @@ impl Part {
     /// Whether this error fits.
     fn explains(self, error: &PortalError) -> bool {
         match (self, error) {
-            (Self::Disk(_) | Self::Allocator, PortalError::Storage { reason }) => {
+            (Self::Disk(_) | Self::SmallFile | Self::Allocator, PortalError::Storage { reason }) => {
                 ["file_unavailable", "disk_full", "in_use"].contains(&reason.code())
             }
             (Self::Request | Self::Answer, PortalError::Offline { .. }) => true,
@@ -169,6 +173,11 @@ fn i26_the_disk_is_full_from_the_nth_call_on() {
 }
 
 #[test]
+fn i26_the_nth_call_of_a_small_file_fails() {
+    every_case(Part::SmallFile);
+}
+
+#[test]
 fn i26_the_nth_allocation_fails() {
     every_case(Part::Allocator);
 }
@@ -188,12 +197,21 @@ fn i26_the_nth_call_of_the_key_store_fails() {
     every_case(Part::Vault);
 }
 
+/// What can fail at a phone of its own for each N: allocations are too many.
+const PARTS: [Part; 6] = [
+    Part::Disk(Fault::Once),
+    Part::Disk(Fault::Full),
+    Part::SmallFile,
+    Part::Request,
+    Part::Answer,
+    Part::Vault,
+];
+
 /// Registering and the first sync happen once on a phone: each N has one of its own.
 #[test]
 fn i26_the_nth_failure_of_a_first_day() {
     vfs::install();
-    let parts = [Part::Disk(Fault::Once), Part::Disk(Fault::Full), Part::Request, Part::Answer, Part::Vault];
-    for part in parts {
+    for part in PARTS {
         let mut failures = 0;
         for nth in 1.. {
             if !first_day(part, nth) {
@@ -204,6 +222,49 @@ fn i26_the_nth_failure_of_a_first_day() {
         println!("{part:?}: a first day: {failures} failures");
         assert!(failures > 2);
     }
+}
+
+/// Whoever leaves, by a sign-out or a wipe, is gone in the end, with every key and file; what could not be done
+/// is said, and can be asked for again.
+#[test]
+fn i26_the_nth_failure_of_leaving() {
+    vfs::install();
+    let sign_out: Leave = |rig| now(rig.portal().account().sign_out(Unsent::Discard));
+    let wipe: Leave = |rig| now(rig.portal().account().wipe());
+    for (name, leave) in [("sign out", sign_out), ("wipe", wipe)] {
+        for part in PARTS {
+            let failures = (1..).take_while(|nth| leaves(name, leave, part, *nth)).count();
+            println!("{part:?}: {name}: {failures} failures");
+        }
+    }
+}
+
+type Leave = fn(&Rig) -> Result<(), PortalError>;
+
+/// Whether the failure was met.
+fn leaves(name: &str, leave: Leave, part: Part, nth: usize) -> bool {
+    let place = format!("{name}, {part:?}, {nth}");
+    let mut used = Used::new(nth as u64);
+    let thread = used.rig.threads[0].clone();
+    now(used.rig.portal().messages().send(thread, "Never sent".into())).unwrap();
+    part.arm(&used.rig, nth);
+    let result = leave(&used.rig);
+    let met = part.disarm(&used.rig);
+    if let Err(error) = result {
+        assert!(met && part.explains(&error), "{place}: {error}");
+        match leave(&used.rig) {
+            Ok(()) | Err(PortalError::SignedOut { reason: Reason::NotSignedIn }) => {}
+            Err(error) => panic!("{place}: again: {error}"),
+        }
+    }
+    // What a failure left goes at the next start.
+    used.rig.open().unwrap_or_else(|error| panic!("{place}: {error}"));
+    assert_eq!(used.rig.portal().account().session().state, SessionState::SignedOut, "{place}");
+    assert_eq!(lab::users(&used.rig.root).len(), 0, "{place}");
+    assert_eq!(used.rig.vault.aliases(), ["portal-install"], "{place}");
+    used.rig.sign_in().unwrap_or_else(|error| panic!("{place}: sign in: {error}"));
+    used.comes_to_rest(&place);
+    met
 }
 
 /// A first day makes too many allocations for a phone each: some of them, by a seed.

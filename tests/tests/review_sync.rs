@@ -61,7 +61,7 @@ async fn another_process_that_syncs_is_waited_for_and_not_hammered() {
         clock: clock.clone(),
         entropy: Arc::new(SeededEntropy::new(900)),
         vault: Arc::new(TestVault::default()),
-        files: Files::Directory(scratch.path().to_owned()),
+        files: Files::directory(scratch.path()),
     };
     let portal = Portal::open_with(&config(scratch.path()), ports, Mode::Threads).unwrap();
     portal.account().register(registration(&practice)).await.unwrap();
@@ -238,7 +238,7 @@ fn a_deadline_bounds_every_request() {
         clock: practice.clock.clone(),
         entropy: Arc::new(SeededEntropy::new(906)),
         vault: Arc::new(TestVault::default()),
-        files: Files::Directory(scratch.path().to_owned()),
+        files: Files::directory(scratch.path()),
     };
     let portal = Portal::open_with(&config(scratch.path()), ports, Mode::Inline).unwrap();
     now(portal.account().register(registration(&practice))).unwrap();

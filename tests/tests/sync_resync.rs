@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use portal_core::Reason;
+use portal_core::change::Change;
 use portal_core::messages::{Draft, MessageState};
 use portal_core::outbox::OutboxState;
 use portal_server_mock::World;
@@ -236,4 +237,38 @@ fn i13_what_the_practice_takes_back_is_gone_everywhere() {
     assert_eq!(now(phone.portal.account().unlock()), Ok(()));
     let _ = sync(&phone);
     assert!(!threads(&phone).iter().any(|thread| thread.id == thread_id));
+}
+
+#[test]
+fn i40_whoever_shows_what_is_on_its_way_hears_that_it_waits_again() {
+    let practice = Practice::demo(60);
+    let phone = Phone::registered(&practice, 87);
+    let thread = open_thread(&phone);
+    sync(&phone).unwrap();
+    send(&phone, &thread, "Shown as on its way");
+    // A shell that reads its outbox whenever it is told to, the last time while the request is under way.
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let (portal, changes, screen) = (phone.portal.clone(), phone.portal.changes(), shown.clone());
+    let draw = Arc::new(move || {
+        let mut told = false;
+        while let Some(Some(change)) = futures_util::FutureExt::now_or_never(changes.next()) {
+            told |= change == Change::Outbox;
+        }
+        if told {
+            *locked(&screen) = now(portal.outbox().entries()).unwrap();
+        }
+    });
+    let during = draw.clone();
+    practice.set_rule(Some(Box::new(move |request| {
+        let ops = request.uri().path() == "/v1/ops";
+        ops.then(|| {
+            during();
+            problem(410, "epoch_changed")
+        })
+    })));
+    practice.next(FEED, Mishap::LoseRequest);
+    sync_fails(&phone);
+    draw();
+    assert_eq!(*locked(&shown), outbox(&phone));
+    assert_eq!(entry(&phone).state, OutboxState::Waiting);
 }

@@ -29,7 +29,7 @@ async fn live(practice: &Arc<Practice>, seed: u64) -> Live {
         clock: practice.clock.clone(),
         entropy: Arc::new(SeededEntropy::new(seed)),
         vault: Arc::new(TestVault::default()),
-        files: Files::Directory(scratch.path().to_owned()),
+        files: Files::directory(scratch.path()),
     };
     let portal = Portal::open_with(&config(scratch.path()), ports, Mode::Threads).unwrap();
     portal.account().register(registration(practice)).await.unwrap();

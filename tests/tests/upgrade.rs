@@ -55,7 +55,7 @@ fn open(directory: &Path, transport: Arc<dyn Transport>, seed: u64) -> Arc<Porta
         clock: Arc::new(VirtualClock::default()),
         entropy: Arc::new(SeededEntropy::new(seed)),
         vault: Arc::new(FixedVault),
-        files: Files::Directory(directory.to_owned()),
+        files: Files::directory(directory),
     };
     Portal::open_with(&config(directory), ports, Mode::Inline).unwrap()
 }

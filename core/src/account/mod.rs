@@ -215,8 +215,11 @@ impl Account {
             .run(async move {
                 work.await?;
                 apply_policy(session).await;
-                if !planted!(NothingGoesOnAfterUnlock) {
+                // Somebody is there: no backoff of a run before, be it one that a lock cut short.
+                if planted!(UnlockKeepsTheBackoff) {
                     driver.nudge();
+                } else if !planted!(NothingGoesOnAfterUnlock) {
+                    driver.hurry();
                 }
                 Ok(())
             })

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The one on a phone.
-pub(crate) struct AppDirectory;
+pub struct AppDirectory;
 
 impl FileSystem for AppDirectory {
     fn make_directory(&self, path: &Path) -> Result<()> {
@@ -31,13 +31,16 @@ impl FileSystem for AppDirectory {
         fs::read(path)
     }
 
-    fn stamp(&self, path: &Path) -> Option<Stamp> {
-        let found = fs::metadata(path).ok()?;
+    fn stamp(&self, path: &Path) -> Result<Option<Stamp>> {
+        let found = match fs::metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            found => found?,
+        };
         #[cfg(unix)]
         let number = std::os::unix::fs::MetadataExt::ino(&found);
         #[cfg(not(unix))]
         let number = 0;
-        Some((found.len(), found.modified().ok(), number))
+        Ok(Some((found.len(), found.modified().ok(), number)))
     }
 
     fn names(&self, directory: &Path) -> Result<Vec<String>> {

@@ -6,24 +6,28 @@ use crate::error::PortalError;
 use std::any::Any;
 use std::io::Result;
 use std::path::{Path, PathBuf};
-#[cfg(feature = "simulation")]
 use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Where the encrypted files live.
 #[derive(Clone)]
 pub enum Files {
-    /// A private directory of the app, left out of backups by the shell.
-    Directory(PathBuf),
+    /// A private directory of the app, left out of backups by the shell, and what holds its small files.
+    Directory(PathBuf, Arc<dyn FileSystem>),
     /// A simulator's: the database is not encrypted, and every commit is told to its disk.
     #[cfg(feature = "simulation")]
     Simulated(PathBuf, Arc<dyn Disk>),
 }
 
 impl Files {
+    /// A directory on this machine.
+    pub fn directory(root: impl Into<PathBuf>) -> Self {
+        Self::Directory(root.into(), Arc::new(AppDirectory))
+    }
+
     pub(crate) fn root(&self) -> &Path {
         match self {
-            Self::Directory(root) => root,
+            Self::Directory(root, _) => root,
             #[cfg(feature = "simulation")]
             Self::Simulated(root, _) => root,
         }
@@ -32,7 +36,7 @@ impl Files {
     /// What is beside the databases.
     pub(crate) fn system(&self) -> &dyn FileSystem {
         match self {
-            Self::Directory(_) => &AppDirectory,
+            Self::Directory(_, system) => system.as_ref(),
             #[cfg(feature = "simulation")]
             Self::Simulated(_, disk) => disk.files(),
         }
@@ -56,8 +60,8 @@ pub trait FileSystem: Send + Sync {
     fn make_file(&self, path: &Path) -> Result<()>;
     /// What a file holds.
     fn read(&self, path: &Path) -> Result<Vec<u8>>;
-    /// What a file or directory is known by; `None` when there is none.
-    fn stamp(&self, path: &Path) -> Option<Stamp>;
+    /// What a file or directory is known by; `None` when there is none, and an error when that cannot be said.
+    fn stamp(&self, path: &Path) -> Result<Option<Stamp>>;
     /// The names in a directory.
     fn names(&self, directory: &Path) -> Result<Vec<String>>;
     /// Gives a file new content, durably: a power cut leaves the old or the new one.

@@ -8,7 +8,7 @@
 use super::state::State;
 use crate::error::{PortalError, Reason};
 use crate::ports::{Files, KeyPolicy, KeyVault, Lock, Stamp, VaultError};
-use crate::proof::point;
+use crate::proof::{planted, point};
 use crate::store::vault_error;
 use crate::values::private_debug;
 use serde::{Deserialize, Serialize};
@@ -108,9 +108,14 @@ impl Install {
     /// Succeeds whenever the directory can be used: what cannot be read now is asked for again later.
     pub(crate) fn open(files: Files, vault: Arc<dyn KeyVault>) -> Result<Self, PortalError> {
         files.system().make_directory(files.root())?;
+        if planted!(WritesAtEveryStart) {
+            files.system().replace(&files.root().join("started"), &[])?;
+        }
         let mut install = Self { files, vault, content: Content::default(), stamp: None, unread: None };
         // The marks of what cannot be destroyed now stay for the next start.
-        let _ = install.finish_wipes();
+        if !planted!(WipesNotFinished) {
+            let _ = install.finish_wipes();
+        }
         install.unread = install.begin().err();
         Ok(install)
     }
@@ -130,19 +135,19 @@ impl Install {
             Found::KeyGone => Content::default(),
             // Said until somebody signs in, also when it is a start after the one that found it.
             Found::Damaged | Found::Nothing => {
-                let damaged = files.system().stamp(&self.path(DAMAGED));
+                let damaged = files.system().stamp(&self.path(DAMAGED))?;
                 let out = damaged.map(|_| Reason::Damaged.code().to_owned());
                 Content { out, ..Content::default() }
             }
         };
-        self.wipe_unnamed(&content.accounts);
+        self.wipe_unnamed(if planted!(RecordsGoAtAStart) { &[] } else { &content.accounts });
         if gone {
             files.system().remove(&file)?;
         }
         // Not before: a key made now would hide that the old one is gone.
         self.vault.create(ALIAS.to_owned(), KeyPolicy::DeviceUnlocked).map_err(vault_error)?;
         point!("install.keyed");
-        (self.content, self.stamp) = (content, files.system().stamp(&file));
+        (self.content, self.stamp) = (content, files.system().stamp(&file)?);
         Ok(())
     }
 
@@ -152,7 +157,7 @@ impl Install {
             self.unread = self.begin().err();
             return self.unread.clone().map_or(Ok(()), Err);
         }
-        let now = self.files.system().stamp(&self.path(FILE));
+        let now = self.files.system().stamp(&self.path(FILE))?;
         if now != self.stamp
             && let Found::Known(content) = self.read()?
         {
@@ -174,11 +179,16 @@ impl Install {
         };
         let Ok(mut content) = serde_json::from_slice::<Content>(&plain) else { return Ok(Found::Damaged) };
         // Whose records a wipe has begun to take, though it was cut short before it could say so.
-        content.accounts.retain(|account| {
-            let there = |path: &Path| self.files.system().stamp(path).is_some();
-            there(&directory(self.files.root(), &account.directory))
-                && !there(&mark(self.files.root(), &account.directory))
-        });
+        let mut there = Vec::new();
+        for account in content.accounts {
+            let found = |path: &Path| Ok::<_, PortalError>(self.files.system().stamp(path)?.is_some());
+            if found(&directory(self.files.root(), &account.directory))?
+                && !found(&mark(self.files.root(), &account.directory))?
+            {
+                there.push(account);
+            }
+        }
+        content.accounts = there;
         Ok(Found::Known(content.into()))
     }
 
@@ -256,7 +266,8 @@ impl Install {
         let (file, system) = (self.path(FILE), self.files.system());
         system.replace(&file, &wrapped)?;
         point!("install.saved");
-        (self.content, self.stamp) = (content, system.stamp(&file));
+        // One that cannot be said now is another than any that is read later.
+        (self.content, self.stamp) = (content, system.stamp(&file).ok().flatten());
         Ok(())
     }
 
@@ -298,6 +309,9 @@ impl Install {
     /// open any more because the file that said whose it is is lost.
     fn wipe_unnamed(&self, accounts: &[Account]) {
         // Somebody who is signing in just now has a directory that is not named yet.
+        if planted!(UnnamedRecordsStay) {
+            return;
+        }
         let Ok(Some(_alone)) = self.files.system().try_lock(&self.path(ADMISSION)) else { return };
         let mut unnamed = self.directories().unwrap_or_default();
         unnamed.retain(|name| !accounts.iter().any(|account| account.directory == *name));

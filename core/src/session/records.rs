@@ -36,7 +36,7 @@ impl Session {
     /// The key to somebody's records, from the vault, which may ask the person; `None` when it is gone.
     pub(super) async fn key(&self, account: &Account) -> Result<Option<MasterKey>, PortalError> {
         let directory = self.directory(account);
-        if !MasterKey::exists(&directory, &self.ports.files) {
+        if !MasterKey::exists(&directory, &self.ports.files)? {
             return Ok(None);
         }
         let (ports, alias, context) = (self.ports.clone(), account.directory.clone(), context(account));
@@ -88,7 +88,7 @@ impl Session {
 
     pub(super) fn database_key(&self, key: &MasterKey) -> DatabaseKey {
         match self.ports.files {
-            Files::Directory(_) => key.database_key(),
+            Files::Directory(..) => key.database_key(),
             #[cfg(feature = "simulation")]
             Files::Simulated(..) => DatabaseKey::none(),
         }

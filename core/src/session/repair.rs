@@ -94,7 +94,7 @@ impl Session {
         let (Some(key), Ok(_awake)) = (store.key(), self.awake().await) else { return };
         let directory = self.directory(&user.account);
         let files = self.ports.files.clone();
-        let damaged = move || Ok(damage_is_in_the_file(&directory, key, files.system()));
+        let damaged = move || damage_is_in_the_file(&directory, key, files.system());
         let worth_it = self.mode.blocking(damaged).await;
         if !worth_it.unwrap_or(true) {
             return;
@@ -180,10 +180,10 @@ impl Session {
 /// Brings an exchange to its end that had begun.
 pub(super) fn finish(directory: &Path, files: &dyn FileSystem) -> Result<(), PortalError> {
     let (whole, database) = (directory.join(WHOLE), directory.join(DATABASE));
-    if files.stamp(&whole).is_none() {
+    if files.stamp(&whole)?.is_none() {
         return Ok(());
     }
-    let aside = aside(directory, files);
+    let aside = aside(directory, files)?;
     // The log first: beside the fresh file it would be taken for that one's.
     for suffix in SUFFIXES {
         match files.rename(&with(&database, suffix), &with(&aside, suffix)) {
@@ -201,9 +201,15 @@ pub(super) fn finish(directory: &Path, files: &dyn FileSystem) -> Result<(), Por
 }
 
 /// The next free `damaged-<n>.db`: what was set aside earlier is never overwritten.
-fn aside(directory: &Path, files: &dyn FileSystem) -> PathBuf {
-    let name = |n: u32| directory.join(format!("damaged-{n}.db"));
-    (1..u32::MAX).map(name).find(|path| files.stamp(path).is_none()).unwrap_or_else(|| name(0))
+fn aside(directory: &Path, files: &dyn FileSystem) -> Result<PathBuf, PortalError> {
+    let mut n = 1;
+    loop {
+        let name = directory.join(format!("damaged-{n}.db"));
+        if files.stamp(&name)?.is_none() {
+            return Ok(name);
+        }
+        n += 1;
+    }
 }
 
 fn with(path: &Path, suffix: &str) -> PathBuf {
@@ -222,7 +228,7 @@ fn build(directory: &Path, key: &DatabaseKey, files: &dyn FileSystem) -> Result<
     point!("repair.begun");
     let tx = Transaction::write(&mut fresh)?;
     // One of which not even the first page can be read has nothing to give.
-    if files.stamp(&directory.join(DATABASE)).is_some()
+    if files.stamp(&directory.join(DATABASE))?.is_some()
         && let Ok(damaged) = opener(DATABASE).reader()
     {
         for table in ["outbox", "draft", "session"] {
@@ -275,9 +281,13 @@ fn save(from: &Connection, to: &Transaction<'_>, table: &str) -> Result<(), Port
 
 /// Whether a fresh file can help: not when the pages are whole and it was tried before, since then a
 /// record is what this version cannot read, and would come again with every refill.
-fn damage_is_in_the_file(directory: &Path, key: DatabaseKey, files: &dyn FileSystem) -> bool {
-    if aside(directory, files).ends_with("damaged-1.db") {
-        return true;
+fn damage_is_in_the_file(
+    directory: &Path,
+    key: DatabaseKey,
+    files: &dyn FileSystem,
+) -> Result<bool, PortalError> {
+    if aside(directory, files)?.ends_with("damaged-1.db") {
+        return Ok(true);
     }
     let _in_use = InUse::begin();
     let check = || -> Result<bool, PortalError> {
@@ -286,5 +296,5 @@ fn damage_is_in_the_file(directory: &Path, key: DatabaseKey, files: &dyn FileSys
         let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         Ok(pages || found != "ok")
     };
-    check().unwrap_or_else(|error| error == PortalError::storage(Reason::Damaged))
+    Ok(check().unwrap_or_else(|error| error == PortalError::storage(Reason::Damaged)))
 }

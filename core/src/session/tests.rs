@@ -80,7 +80,7 @@ impl Lab {
             clock: Arc::new(system::SystemClock::new()),
             entropy,
             vault: Arc::new(SoftVault::open(&root.join("keys"), SoftVault::NAME).unwrap()),
-            files: Files::Directory(root.join("data")),
+            files: Files::directory(root.join("data")),
         };
         let practice: Url = "https://portal.example/".parse().unwrap();
         let config = Config {

@@ -5,7 +5,7 @@ use super::{exit, migrate};
 use crate::error::{PortalError, Reason};
 use crate::ports::Files;
 use crate::ports::directory::private_file;
-use crate::proof::point;
+use crate::proof::{planted, point};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::PathBuf;
@@ -104,8 +104,8 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn open(&self) -> Result<Connection, PortalError> {
         match &self.files {
-            Files::Directory(_) if self.reads => self.opener.reader(),
-            Files::Directory(_) => self.opener.writer(),
+            Files::Directory(..) if self.reads => self.opener.reader(),
+            Files::Directory(..) => self.opener.writer(),
             #[cfg(feature = "simulation")]
             Files::Simulated(_, disk) => disk.open(&self.opener.path, &|path| {
                 Opener { path: path.to_owned(), key: self.opener.key.clone() }.writer()
@@ -116,7 +116,7 @@ impl Source {
     /// Empties the log, closes, and writes over what SQLite left on the stack.
     pub(super) fn close(&self, connection: Connection) {
         match &self.files {
-            Files::Directory(_) => {
+            Files::Directory(..) => {
                 connection.flush_prepared_statement_cache();
                 point!("close.begun");
                 // Best effort: an open reader only means that the file keeps its log until later.
@@ -166,6 +166,9 @@ impl From<rusqlite::Error> for PortalError {
 
 impl From<std::io::Error> for PortalError {
     fn from(error: std::io::Error) -> Self {
+        if planted!(FullDiskIsABug) && error.kind() == std::io::ErrorKind::StorageFull {
+            return Self::bug(Reason::Impossible);
+        }
         Self::storage(match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Reason::DiskFull,
             _ => Reason::FileUnavailable,

@@ -105,9 +105,9 @@ impl MasterKey {
         Ok(Self(Secret::new(key.into())))
     }
 
-    /// Whether this directory has a wrapped key at all.
-    pub(crate) fn exists(directory: &Path, files: &Files) -> bool {
-        files.system().stamp(&directory.join(FILE)).is_some()
+    /// Whether this directory has a wrapped key at all. An error is no "no": what follows that cannot be undone.
+    pub(crate) fn exists(directory: &Path, files: &Files) -> Result<bool, PortalError> {
+        Ok(files.system().stamp(&directory.join(FILE))?.is_some())
     }
 
     pub(crate) fn database_key(&self) -> DatabaseKey {

@@ -179,7 +179,7 @@ impl Store {
 
 fn commit(tx: Transaction<'_>, files: &Files) -> Result<(), PortalError> {
     match files {
-        Files::Directory(_) => tx.commit(),
+        Files::Directory(..) => tx.commit(),
         #[cfg(feature = "simulation")]
         Files::Simulated(_, disk) => {
             disk.commit()?;

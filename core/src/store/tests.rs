@@ -24,7 +24,7 @@ fn key(byte: u8) -> DatabaseKey {
         clock: Arc::new(SystemClock::new()),
         entropy: Arc::new(Fixed(byte)),
         vault: Arc::new(SoftVault::open(&directory.join("vault"), SoftVault::NAME).unwrap()),
-        files: Files::Directory(directory.clone()),
+        files: Files::directory(directory.clone()),
     };
     MasterKey::create(&directory, "k", &[0; 32], &ports).unwrap().database_key()
 }
@@ -38,7 +38,7 @@ fn scratch() -> std::path::PathBuf {
 }
 
 fn open(directory: &Path, key: DatabaseKey) -> Result<Store, PortalError> {
-    let files = Files::Directory(directory.to_owned());
+    let files = Files::directory(directory);
     Store::open(directory, key, &files, &Mode::Inline).now_or_never().unwrap()
 }
 
@@ -236,7 +236,7 @@ fn a_failed_write_leaves_nothing_and_a_panic_is_contained() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         drop(store);
-        let files = Files::Directory(directory.clone());
+        let files = Files::directory(directory.clone());
         let store = Store::open(&directory, key(7), &files, &Mode::Threads).await.unwrap();
         let panicked = store.write::<()>(|_| panic!("canary")).await;
         assert_eq!(panicked, Err(PortalError::bug(Reason::Panicked)));

@@ -67,7 +67,10 @@ impl Driver {
             return self.pulled(store, Heard::Pulled { ended: true }).await;
         }
         let (kinds, ports) = (self.kinds.clone(), self.session.ports.clone());
-        let taken = store
+        let now_open = self.session.store().ok().filter(|_| planted!(PageForWhoeverWasHere));
+        let taken = now_open
+            .as_ref()
+            .unwrap_or(store)
             .write(move |tx| {
                 let page = serde_json::from_slice(response.body())
                     .map_err(|_| PortalError::offline(Reason::BadAnswer))?;
@@ -104,6 +107,7 @@ impl Driver {
     fn if_ours<T>(&self, answer: Result<T, Failure>) -> Result<Result<T, Failure>, Failure> {
         match (self.still_ours(), answer) {
             (Ok(()), answer) => Ok(answer),
+            (Err(_), Ok(answer)) if planted!(PageForWhoeverWasHere) => Ok(Ok(answer)),
             (Err(_), Err(later @ Failure::Later { wait: Some(_), .. }))
                 if !planted!(WaitForgottenWhenClosed) =>
             {
@@ -140,7 +144,12 @@ impl Driver {
             })
             .await?;
         point!("push.claimed");
-        let sent = claimed.ops;
+        let mut sent = claimed.ops;
+        if planted!(AnotherIdAfterADay) {
+            let now = self.session.ports.clock.wall().0;
+            let old = sent.iter_mut().filter(|op| !op.fresh && now - op.created_at.0 > 24 * 3_600_000);
+            old.for_each(|op| op.id = op.id.next());
+        }
         self.session.changes.emit(&Change::Outbox);
         if sent.is_empty() {
             self.heard(Heard::Pushed { later: Vec::new() });
@@ -185,6 +194,7 @@ impl Driver {
                 // Nothing of it was done: what had not left before has not left.
                 store.write(move |tx| outbox::release(tx, &sent).and_then(|()| feed::refill(tx))).await?;
                 point!("push.gone");
+                self.session.changes.emit(&Change::Outbox);
                 self.heard(Heard::PushGone);
                 Ok(())
             }

@@ -33,7 +33,10 @@ impl Driver {
                 // Closed in the middle: whether the files are open again by now is looked at below. Who
                 // opened them found this loop alive, and counts on it.
                 Err(PortalError::Storage { reason: Reason::Suspended } | PortalError::Locked { .. }) => {
-                    planted!(LockEndsTheBackground)
+                    if planted!(LockEndsTheBackground) {
+                        return driver.running.store(false, Ordering::SeqCst);
+                    }
+                    false
                 }
                 Err(error) => !engine::passes(&error),
             };

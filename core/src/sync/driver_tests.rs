@@ -45,7 +45,7 @@ fn driver(transport: Arc<dyn Transport>, mode: Mode) -> Arc<Driver> {
         clock: Arc::new(system::SystemClock::new()),
         entropy,
         vault: Arc::new(SoftVault::open(&root.join("keys"), SoftVault::NAME).unwrap()),
-        files: Files::Directory(root.join("data")),
+        files: Files::directory(root.join("data")),
     };
     let issuer = "https://portal.example";
     let config = Config {

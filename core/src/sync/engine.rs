@@ -135,7 +135,8 @@ impl Engine {
     pub(crate) fn step(&self, work: &Work, now: u64) -> Step {
         let until = self.not_before.max(self.floor);
         let held = self.held(now);
-        let sendable = work.lanes.iter().any(|lane| !held.contains(lane));
+        let all_held = planted!(OneLaneHoldsAll) && !held.is_empty();
+        let sendable = !all_held && work.lanes.iter().any(|lane| !held.contains(lane));
         let pull = self.wanted || work.pull_first || work.pull_begun;
         if !pull && work.lanes.is_empty() {
             return Step::Rest;

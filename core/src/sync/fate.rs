@@ -40,6 +40,9 @@ pub(crate) fn fate(answer: Option<&OpResult>, checkpoint: i64) -> Fate {
             Some(seq) if seq.0 <= checkpoint => Fate::InBase,
             seq => Fate::Done { seq: seq.map(|seq| seq.0) },
         },
+        Status::Rejected | Status::Conflict if planted!(RefusalWithoutAReason) => {
+            Fate::Refused { reason: Reason::Impossible, field: None }
+        }
         Status::Rejected | Status::Conflict => Fate::Refused {
             reason: answer.problem.as_ref().map_or(Reason::Impossible, |problem| problem.reason()),
             field: answer

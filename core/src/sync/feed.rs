@@ -209,6 +209,8 @@ pub(crate) fn take(
         }
         let heal = quarantined(tx)? > 0;
         let mut sink = Sink { tx, kinds, heal, taken: &mut taken };
+        #[cfg(feature = "proof")]
+        crate::proof::kept().iter().try_for_each(|raw| sink.apply_raw(raw))?;
         staged::take(tx, |raw| sink.apply_raw(raw))?;
         page.changes.iter().try_for_each(|raw| sink.apply_raw(raw.get()))?;
     }
@@ -401,6 +403,15 @@ impl Sink<'_, '_> {
             .query_row(params![id.as_bytes(), seq], |row| row.get(0))
             .optional()?;
         if let Some(pk) = pk {
+            #[cfg(feature = "proof")]
+            if planted!(DeletedComesBack) {
+                let sql = format!(
+                    "SELECT json_object('seq', CAST(seq AS TEXT), 'ver', CAST(ver AS TEXT), 'entity', '{}', 'id', '{id}',
+                     'op', 'put', 'data', json(body)) FROM {} WHERE pk = {pk}",
+                    kind.entity, kind.table
+                );
+                crate::proof::keep(self.tx.query_row(&sql, [], |row| row.get(0))?);
+            }
             if let Some(forget) = kind.forget {
                 self.tx.prepare_cached(&forget.replace("{pk}", &format!("({pk})")))?.execute([])?;
             }

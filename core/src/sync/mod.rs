@@ -191,7 +191,8 @@ impl Driver {
                 return Err(error);
             }
         };
-        let Some(_turn) = self.in_time(end, self.turn.lock()).await else {
+        let turn = async { if planted!(TwoSyncsAtOnce) { None } else { Some(self.turn.lock().await) } };
+        let Some(_turn) = self.in_time(end, turn).await else {
             // The one under way took all the time.
             return self.ended(&store, SyncReport::default()).await;
         };
@@ -199,7 +200,13 @@ impl Driver {
         let result = self.run_locked(&store, end).await;
         if let Err(failure) = &result {
             let wait = if let Failure::Later { wait, .. } = failure { *wait } else { None };
-            self.heard(Heard::Failed { error: failure.clone().into(), wait });
+            let open = self.session.store().is_ok_and(|now| Arc::ptr_eq(&now, &store));
+            if open || wait.is_some() || planted!(LockStopsTheBackground) {
+                self.heard(Heard::Failed { error: failure.clone().into(), wait });
+            } else {
+                // Closed meanwhile: that is no reason for those that are open now to wait.
+                self.engine().trigger(Trigger::Wrote);
+            }
         }
         self.session.changes.emit(&Change::Synced);
         // Locked in the middle: say so, and not that a file is closed.
@@ -288,6 +295,9 @@ impl Driver {
     fn heard(&self, heard: Heard) {
         let mut random = [0u8; 8];
         self.session.ports.entropy.fill(&mut random);
+        if planted!(JitterFromTheClock) {
+            random = self.session.ports.clock.wall().0.to_le_bytes();
+        }
         self.engine().heard(heard, self.session.ports.clock.boot(), u64::from_le_bytes(random));
     }
 

@@ -8,6 +8,7 @@ use crate::store::Transaction;
 use crate::values::{Id, Millis};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 
 /// Something to queue: what the server is asked to do, and in which lane.
 pub(crate) struct NewOp {
@@ -201,7 +202,12 @@ pub(crate) fn claim(
 ) -> Result<Claimed, PortalError> {
     let mut claimed = Claimed::default();
     let mut bytes = 0;
-    for lane in lanes(tx)?.iter().filter(|lane| !held.contains(lane)) {
+    let mut lanes = lanes(tx)?;
+    if planted!(OrderByChance) && std::collections::hash_map::RandomState::new().hash_one(0).is_multiple_of(2)
+    {
+        lanes.reverse();
+    }
+    for lane in lanes.iter().filter(|lane| !held.contains(lane)) {
         let mut ops = of_lane(tx, lane)?;
         if planted!(RefusedBlocksItsLane) && ops.iter().any(|op| op.state == OpState::NeedsClient) {
             continue;
@@ -209,7 +215,9 @@ pub(crate) fn claim(
         if planted!(NewestFirst) {
             ops.reverse();
         }
-        for mut op in ops.into_iter().filter(|op| (op.state as i64) < 2) {
+        let again =
+            |op: &OpRow| planted!(RefusalSentAgain) && op.state == OpState::NeedsClient && op.n.is_some();
+        for mut op in ops.into_iter().filter(|op| (op.state as i64) < 2 || again(op)) {
             if claimed.ops.len() == most {
                 return Ok(claimed);
             }

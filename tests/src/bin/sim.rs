@@ -4,7 +4,7 @@
 
 use clap::Parser;
 use portal_tests::progress::Progress;
-use portal_tests::sim::{self, CHECKS, Run, When};
+use portal_tests::sim::{self, CHECKS, ELSEWHERE, Run, When};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -23,19 +23,20 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
   sim --list                        what is checked")]
 struct Args {
     /// How many runs.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, conflicts_with_all = ["seed", "mutants", "list"])]
     seeds: u64,
     /// The first of them.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, conflicts_with_all = ["seed", "mutants", "list"])]
     seed0: u64,
     /// Replays this run with its story, shortened when it fails.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["mutants", "list"])]
     seed: Option<u64>,
     /// Steps of a run, before it comes to rest.
     #[arg(long, default_value_t = 200)]
     steps: u64,
-    /// Plants one bug after the other and runs each until it is found (needs `--features proof`).
-    #[arg(long)]
+    /// Plants one bug after the other and runs each until it is found, and tells which bugs each check
+    /// answers to (needs `--features proof`).
+    #[arg(long, conflicts_with = "list")]
     mutants: bool,
     /// Lists what is checked.
     #[arg(long)]
@@ -45,10 +46,14 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     portal_test_vfs::in_memory();
+    sim::keep_panics();
     if args.list {
         for check in CHECKS {
             let when = if check.when == When::Step { "after every step" } else { "at rest" };
-            println!("{:<4} {:<17} {}", check.id, when, check.says);
+            println!("{:<5} {when:<17} {}", check.id, check.says);
+        }
+        for (id, says) in ELSEWHERE {
+            println!("{id:<5} {:<17} {says}", "where it happens");
         }
         return ExitCode::SUCCESS;
     }
@@ -101,8 +106,6 @@ const MOST: u64 = 2_000;
 #[cfg(feature = "proof")]
 fn mutants(steps: u64) -> ExitCode {
     use portal_core::proof::Mutant;
-    // A planted bug may panic, and that is one way of being found.
-    std::panic::set_hook(Box::new(|_| ()));
     let hunts = sim::hunt(Mutant::ALL, MOST, steps, |hunt| {
         let found = hunt.found.as_ref().map_or("NOT FOUND", |found| found.violation.invariant);
         println!(
@@ -113,10 +116,21 @@ fn mutants(steps: u64) -> ExitCode {
             hunt.mutant.sentence()
         );
     });
+    let names = CHECKS.iter().map(|check| check.id).chain(ELSEWHERE.iter().map(|(id, _)| *id));
+    let names: Vec<&str> = names.collect();
+    let mut answers = 0;
+    for name in &names {
+        let bugs = hunts.iter().filter(|hunt| hunt.fired.contains(name));
+        let bugs: Vec<String> = bugs.map(|hunt| format!("{:?}", hunt.mutant)).collect();
+        answers += usize::from(!bugs.is_empty());
+        let first = bugs.get(..bugs.len().min(3)).unwrap_or_default().join(", ");
+        println!("{name:<5} answers to {:>2} bugs  {first}", bugs.len());
+    }
+    println!("checks={} answering={answers}", names.len());
     let caught = hunts.iter().filter(|hunt| hunt.found.is_some()).count();
     let worst = hunts.iter().map(|hunt| hunt.runs).max().unwrap_or(0);
     println!("mutants={} caught={caught} worst={worst}", hunts.len());
-    if caught == hunts.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if caught == hunts.len() && answers == names.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn tell(seed: u64, run: &Run) {

@@ -25,8 +25,8 @@ impl Sim {
         let Some(device) = self.devices.get_mut(index) else { return };
         let mut said = None;
         if dice.chance(faults.kill) {
-            let (commits, death) =
-                (dice.below(3), if dice.chance(0.5) { Death::Before } else { Death::After });
+            let writes = if dice.chance(0.7) { dice.below(3) } else { dice.below(12) };
+            let (writes, death) = (writes, if dice.chance(0.5) { Death::Before } else { Death::After });
             if dice.chance(0.4) {
                 device.disk.kill();
                 if dice.chance(0.2) {
@@ -34,15 +34,13 @@ impl Sim {
                 }
                 said = Some(format!("device {index}'s process dies now"));
             } else {
-                device.disk.die(commits, death);
-                said = Some(format!(
-                    "device {index}'s process will die {death:?} its commit {commits} from here"
-                ));
+                device.disk.die(writes, death);
+                said =
+                    Some(format!("device {index}'s process will die {death:?} its write {writes} from here"));
             }
-        } else if dice.chance(faults.full_disk)
-            || device.disk.full.load(Ordering::Relaxed) && dice.chance(0.2)
-        {
-            let full = !device.disk.full.fetch_xor(true, Ordering::Relaxed);
+        } else if dice.chance(faults.full_disk) || device.full.load(Ordering::Relaxed) && dice.chance(0.2) {
+            let full = !device.full.fetch_xor(true, Ordering::Relaxed);
+            locked(&self.wire).told.disturbed(device.process());
             said = Some(format!("device {index}'s disk is {}", if full { "full" } else { "free again" }));
         } else if dice.chance(faults.clock_jump) {
             let most = 10 * 365 * 86_400_000;
@@ -410,9 +408,9 @@ impl Sim {
         let portal = self.devices.get(index).and_then(|device| device.portal.clone());
         let Some(portal) = portal else { return };
         let before = self.book_of(index).and_then(|book| self.books.get(book)).map(|book| book.person);
-        if before.is_some_and(|before| before != person) {
-            // Back from behind somebody else, under another install: as after a restore (ADR 8), what was
-            // refused and not heard of may be done later.
+        if before != Some(person) {
+            // Back from behind somebody else, be they wiped, under another install: as after a restore
+            // (ADR 8), what was refused and not heard of may be done later.
             let theirs = self.books.iter_mut().filter(|book| (book.device, book.person) == (index, person));
             let unanswered = theirs.flat_map(|book| &mut book.entries).filter(|entry| !entry.in_base);
             unanswered.for_each(|entry| entry.renumbered = true);

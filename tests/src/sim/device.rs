@@ -1,7 +1,7 @@
 //! One phone: its hardware, and the process on it that may be killed at any time.
 #![allow(clippy::indexing_slicing, reason = "what a JSON value lacks is null")]
 
-use super::disk::{SimDisk, SimVault};
+use super::disk::{Keys, SimDisk, SimVault};
 use super::files::SimFiles;
 use super::practice_side::{PASSWORD, Person};
 use super::shelf::{Raw, Shelf};
@@ -18,11 +18,13 @@ use portal_server_mock::World;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Where the app keeps its files.
 const HOME: &str = "/phone";
+/// The name of the key that needs no person.
+const INSTALL_KEY: &str = "portal-install";
 /// The name of a person's records in their directory.
 pub(crate) const DATABASE: &str = "portal.db";
 
@@ -50,13 +52,17 @@ pub(crate) struct Device {
     pub(crate) in_step: bool,
     /// Commits when the checks last looked.
     pub(crate) seen_commits: u64,
+    /// How often they looked at it since.
+    pub(crate) looks: u32,
     /// Something else than a commit may have changed what is seen.
     pub(crate) look_again: bool,
-    vault: Arc<SimVault>,
+    keys: Arc<Keys>,
     /// Its small files.
     pub(crate) files: SimFiles,
     /// Its databases.
     pub(crate) shelf: Arc<Shelf>,
+    /// Nothing new has room on it.
+    pub(crate) full: Arc<AtomicBool>,
     /// The checks' own connections to them, by directory.
     raw: BTreeMap<PathBuf, Raw>,
     seed: u64,
@@ -77,10 +83,12 @@ impl Device {
             doors: 0,
             in_step: false,
             seen_commits: 0,
+            looks: 0,
             look_again: false,
-            vault: Arc::default(),
+            keys: Arc::default(),
             files: SimFiles::default(),
             shelf: Arc::default(),
+            full: Arc::default(),
             raw: BTreeMap::new(),
             seed,
         }
@@ -97,7 +105,7 @@ impl Device {
     /// What the core answers; there is nothing here that may make it fail.
     pub(crate) fn start(&mut self, tasks: &Tasks, wire: &Arc<Mutex<Wire>>) -> Result<(), PortalError> {
         self.starts += 1;
-        self.disk = Arc::new(SimDisk::with(&self.files, &self.shelf));
+        self.disk = Arc::new(SimDisk::with(&self.files, &self.shelf, &self.full));
         self.seen_commits = 0;
         self.look_again = true;
         (self.suspended, self.at_the_door) = (false, false);
@@ -111,7 +119,7 @@ impl Device {
             }),
             clock: self.clock.clone(),
             entropy: Arc::new(SeededEntropy::new(entropy)),
-            vault: Arc::<SimVault>::clone(&self.vault) as Arc<dyn KeyVault>,
+            vault: Arc::new(SimVault::of(&self.keys, self.disk.fate())),
             files: Files::Simulated(HOME.into(), self.disk.clone()),
         };
         let background = Arc::new(tasks.spawner(self.process()));
@@ -135,19 +143,38 @@ impl Device {
         self.clock.booted.store(time.now(), Ordering::Relaxed);
     }
 
+    /// What the app knows of whose records are here.
+    fn install(&self) -> Option<serde_json::Value> {
+        let sealed = self.files.read(&Path::new(HOME).join("install")).ok()?;
+        let vault = SimVault::of(&self.keys, self.disk.fate());
+        serde_json::from_slice(&vault.unwrap(INSTALL_KEY.to_owned(), sealed).ok()?).ok()
+    }
+
+    /// A key, a directory or a mark of somebody who is not known here any more.
+    pub(crate) fn remains(&self) -> Option<String> {
+        let content = self.install().unwrap_or_default();
+        let known = |name: &String| {
+            let accounts = content["accounts"].as_array();
+            accounts.into_iter().flatten().any(|account| account["directory"] == name.as_str())
+        };
+        let home = Path::new(HOME);
+        let marks = self.files.names(home).unwrap_or_default().into_iter();
+        let mut marks = marks.filter(|name| name.starts_with("wiping-"));
+        let directories = self.files.names(&home.join("users")).unwrap_or_default();
+        let keys = self.keys.names().into_iter().filter(|name| name != INSTALL_KEY);
+        marks.next().or_else(|| keys.chain(directories).find(|name| !known(name)))
+    }
+
     /// Where the records are that an unlock would open, if there are any.
     pub(crate) fn current(&self) -> Option<PathBuf> {
-        let home = Path::new(HOME);
-        let sealed = self.files.read(&home.join("install")).ok()?;
-        let plain = self.vault.unwrap("portal-install".to_owned(), sealed).ok()?;
-        let content: serde_json::Value = serde_json::from_slice(&plain).ok()?;
+        let (home, content) = (Path::new(HOME), self.install()?);
         let directory = home.join("users").join(content["current"].as_str()?);
         self.has_records(&directory).then_some(directory)
     }
 
     /// Whether there is a database in there.
     pub(crate) fn has_records(&self, directory: &Path) -> bool {
-        self.files.stamp(&directory.join(DATABASE)).is_some()
+        self.files.stamp(&directory.join(DATABASE)).is_ok_and(|stamp| stamp.is_some())
     }
 
     /// The database in there, which must be there, read beside the core.

@@ -1,5 +1,6 @@
 //! A device's small files, in memory: they outlive its processes, its locks do not.
 
+use super::disk::Fate;
 use crate::practice::locked;
 use portal_core::ports::{FileSystem, Lock, Stamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,9 +24,12 @@ struct State {
     written: u64,
 }
 
-/// All of them.
+/// All of them, as one process sees them.
 #[derive(Clone, Default)]
-pub(crate) struct SimFiles(Arc<Mutex<State>>);
+pub(crate) struct SimFiles {
+    state: Arc<Mutex<State>>,
+    fate: Arc<Fate>,
+}
 
 fn name(path: &Path) -> &str {
     path.to_str().unwrap_or_default()
@@ -36,42 +40,54 @@ fn absent() -> Error {
 }
 
 impl SimFiles {
+    /// The same files, as a process of that fate sees them.
+    pub(super) fn of(&self, fate: &Arc<Fate>) -> Self {
+        Self { state: self.state.clone(), fate: fate.clone() }
+    }
+
     /// Whether somebody holds a lock.
     pub(super) fn is_locked(&self, path: &Path) -> bool {
-        locked(&self.0).held.contains(name(path))
+        locked(&self.state).held.contains(name(path))
     }
 }
 
-/// What is written in one piece is there or not; a process that is being killed may still have written it.
+/// What is written in one piece is there or not, whenever the process is killed.
 impl FileSystem for SimFiles {
     fn make_directory(&self, path: &Path) -> Result<()> {
-        let mut state = locked(&self.0);
-        for above in path.ancestors() {
-            state.entries.entry(name(above).to_owned()).or_insert(Entry::Directory);
+        if self.stamp(path)?.is_some() {
+            return Ok(());
         }
-        Ok(())
+        self.fate.write(true, || {
+            let mut state = locked(&self.state);
+            for above in path.ancestors() {
+                state.entries.entry(name(above).to_owned()).or_insert(Entry::Directory);
+            }
+            Ok(())
+        })
     }
 
     fn make_file(&self, path: &Path) -> Result<()> {
-        if self.stamp(path).is_some() { Ok(()) } else { self.replace(path, &[]) }
+        if self.stamp(path)?.is_some() { Ok(()) } else { self.replace(path, &[]) }
     }
 
     fn read(&self, path: &Path) -> Result<Vec<u8>> {
-        match locked(&self.0).entries.get(name(path)) {
+        match locked(&self.state).entries.get(name(path)) {
             Some(Entry::File(bytes, _)) => Ok(bytes.clone()),
             _ => Err(absent()),
         }
     }
 
-    fn stamp(&self, path: &Path) -> Option<Stamp> {
-        match locked(&self.0).entries.get(name(path))? {
-            Entry::Directory => Some((0, None, 0)),
-            Entry::File(bytes, number) => Some((bytes.len() as u64, None, *number)),
-        }
+    fn stamp(&self, path: &Path) -> Result<Option<Stamp>> {
+        let state = locked(&self.state);
+        let stamp = state.entries.get(name(path)).map(|entry| match entry {
+            Entry::Directory => (0, None, 0),
+            Entry::File(bytes, number) => (bytes.len() as u64, None, *number),
+        });
+        Ok(stamp)
     }
 
     fn names(&self, directory: &Path) -> Result<Vec<String>> {
-        let state = locked(&self.0);
+        let state = locked(&self.state);
         let above = format!("{}/", name(directory));
         state.entries.get(name(directory)).ok_or_else(absent)?;
         let below = state.entries.range(above.clone()..).map_while(|(path, _)| path.strip_prefix(&above));
@@ -79,28 +95,34 @@ impl FileSystem for SimFiles {
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let mut state = locked(&self.0);
-        let above = path.parent().and_then(|above| state.entries.get(name(above)));
-        above.ok_or_else(absent)?;
-        state.written += 1;
-        let file = Entry::File(bytes.to_owned(), state.written);
-        state.entries.insert(name(path).to_owned(), file);
-        Ok(())
+        self.fate.write(true, || {
+            let mut state = locked(&self.state);
+            let above = path.parent().and_then(|above| state.entries.get(name(above)));
+            above.ok_or_else(absent)?;
+            state.written += 1;
+            let file = Entry::File(bytes.to_owned(), state.written);
+            state.entries.insert(name(path).to_owned(), file);
+            Ok(())
+        })
     }
 
     fn remove_unfinished(&self, _: &Path) {}
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        let mut state = locked(&self.0);
-        let entry = state.entries.remove(name(from)).ok_or_else(absent)?;
-        state.entries.insert(name(to).to_owned(), entry);
-        Ok(())
+        self.fate.write(false, || {
+            let mut state = locked(&self.state);
+            let entry = state.entries.remove(name(from)).ok_or_else(absent)?;
+            state.entries.insert(name(to).to_owned(), entry);
+            Ok(())
+        })
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
-        let above = format!("{}/", name(path));
-        locked(&self.0).entries.retain(|entry, _| entry != name(path) && !entry.starts_with(&above));
-        Ok(())
+        self.fate.write(false, || {
+            let above = format!("{}/", name(path));
+            locked(&self.state).entries.retain(|entry, _| entry != name(path) && !entry.starts_with(&above));
+            Ok(())
+        })
     }
 
     fn sync_directory(&self, _: &Path) -> Result<()> {
@@ -114,7 +136,7 @@ impl FileSystem for SimFiles {
 
     fn try_lock(&self, path: &Path) -> Result<Option<Lock>> {
         self.make_file(path)?;
-        let free = locked(&self.0).held.insert(name(path).to_owned());
+        let free = locked(&self.state).held.insert(name(path).to_owned());
         Ok(free.then(|| Box::new(Held(self.clone(), name(path).to_owned())) as Lock))
     }
 }
@@ -123,6 +145,6 @@ struct Held(SimFiles, String);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        locked(&self.0.0).held.remove(&self.1);
+        locked(&self.0.state).held.remove(&self.1);
     }
 }

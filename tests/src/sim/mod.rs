@@ -20,9 +20,10 @@ mod shelf;
 mod shell;
 mod tasks;
 mod time;
+mod told;
 mod wire;
 
-pub use checks::{CHECKS, Check, When};
+pub use checks::{CHECKS, Check, ELSEWHERE, When};
 pub use runs::{Found, Many, many, replay, shrink};
 #[cfg(feature = "proof")]
 pub use runs::{Hunt, hunt};
@@ -35,6 +36,7 @@ use ledger::Book;
 use outcomes::Done;
 use portal_server_mock::{Faults as PracticeFaults, World};
 use practice_side::Person;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use tasks::{Process, Tasks};
@@ -56,10 +58,14 @@ pub struct Violation {
 pub struct Run {
     /// Steps until the end, or until the violation.
     pub steps: u64,
-    /// What happened, in one number.
+    /// What happened and when, in one number.
     pub trace: u64,
+    /// What was in every request, in one number.
+    pub bodies: u64,
     /// What did not hold.
     pub violation: Option<Violation>,
+    /// The numbers of everything that did not hold; more than one with [`Plan::goes_on`].
+    pub fired: BTreeSet<&'static str>,
     /// The story, when it was asked for.
     pub story: Vec<String>,
 }
@@ -77,12 +83,14 @@ pub struct Plan {
     pub wall: i64,
     /// Tell the story.
     pub telling: bool,
+    /// A check that does not hold is written down, and the run goes on.
+    pub goes_on: bool,
 }
 
 impl Plan {
     /// A whole run.
     pub fn new(seed: u64, steps: u64) -> Self {
-        Self { seed, steps, without: BTreeSet::new(), wall: 0, telling: false }
+        Self { seed, steps, without: BTreeSet::new(), wall: 0, telling: false, goes_on: false }
     }
 }
 
@@ -117,45 +125,64 @@ pub struct Sim {
     /// By book, what each of its screens was drawn from when the checks last looked, as a number.
     looked_at: BTreeMap<(usize, checks::Screen), u64>,
     violation: Option<Violation>,
-    story: Vec<String>,
+    /// The numbers of checks that did not hold.
+    fired: BTreeSet<&'static str>,
+    story: Arc<Mutex<Vec<String>>>,
+}
+
+thread_local! {
+    /// What the last panic on this thread said, and where.
+    static PANIC: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// From here on a panic prints nothing: the run that it ends tells of it.
+pub fn keep_panics() {
+    std::panic::set_hook(Box::new(|panic| PANIC.set(Some(panic.to_string()))));
 }
 
 /// Runs it. A panic is a violation like any other, of the promise that there is none.
 pub fn run(plan: Plan) -> Run {
-    let whole = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| told(plan)));
-    whole.unwrap_or_else(|panic| {
-        let words = panic.downcast_ref::<String>().cloned();
-        let words = words.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-        let violation = Violation { invariant: "panic", what: words.unwrap_or_default() };
-        Run { steps: u64::MAX, trace: 0, violation: Some(violation), story: Vec::new() }
-    })
+    let mut run =
+        Run { steps: 0, trace: 0, bodies: 0, violation: None, fired: BTreeSet::new(), story: Vec::new() };
+    let story = Arc::default();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| told(plan, &story, &mut run)));
+    let ended = ended.unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+        Err(Violation { invariant: "panic", what: PANIC.take().unwrap_or_else(|| words.to_owned()) })
+    });
+    run.violation = ended.err();
+    run.fired.extend(run.violation.as_ref().map(|violation| violation.invariant));
+    run.story = std::mem::take(&mut *locked(&story));
+    run
 }
 
-fn told(plan: Plan) -> Run {
-    let mut sim = match Sim::new(plan) {
-        Ok(sim) => sim,
-        Err(what) => {
-            let violation = Some(Violation { invariant: "start", what });
-            return Run { steps: 0, trace: 0, violation, story: Vec::new() };
-        }
-    };
-    let mut steps = 0;
+/// What is known of it so far is in `run`, also when it panics.
+fn told(plan: Plan, story: &Arc<Mutex<Vec<String>>>, run: &mut Run) -> Result<(), Violation> {
+    let mut sim = Sim::new(plan, story).map_err(|what| Violation { invariant: "start", what })?;
     let mut ended = sim.begin();
-    while ended.is_ok() && steps < sim.plan.steps {
-        if !sim.plan.without.contains(&steps) {
-            ended = sim.step(steps);
+    while ended.is_ok() && run.steps < sim.plan.steps {
+        let number = run.steps;
+        run.steps += 1;
+        if !sim.plan.without.contains(&number) {
+            ended = sim.step(number);
         }
-        steps += 1;
     }
     if ended.is_ok() {
         ended = sim.rest();
     }
-    let trace = locked(&sim.wire).trace;
-    Run { steps, trace, violation: ended.err(), story: std::mem::take(&mut sim.story) }
+    let wire = locked(&sim.wire);
+    (run.trace, run.bodies) = (wire.trace, wire.bodies);
+    drop(wire);
+    run.fired = std::mem::take(&mut sim.fired);
+    ended
 }
 
+/// A phone in a drawer: longer than tokens, locks and anybody's memory of what was tried.
+const DAY: u64 = 25 * 3_600_000;
+
 impl Sim {
-    fn new(plan: Plan) -> Result<Self, String> {
+    fn new(plan: Plan, story: &Arc<Mutex<Vec<String>>>) -> Result<Self, String> {
         let cast = practice_side::cast()?;
         let time = Arc::new(Time::default());
         let mut wire = Wire::new(&time, plan.seed);
@@ -181,7 +208,8 @@ impl Sim {
             shows: Vec::new(),
             looked_at: BTreeMap::new(),
             violation: None,
-            story: Vec::new(),
+            fired: BTreeSet::new(),
+            story: story.clone(),
             plan,
         })
     }
@@ -224,7 +252,7 @@ impl Sim {
         match dice.below(100) {
             0..=54 if arriving => self.deliver(),
             0..=9 | 55..=59 => {
-                let millis = dice.magnitude(10, 600_000);
+                let millis = if dice.chance(0.02) { DAY } else { dice.magnitude(10, 600_000) };
                 self.say(|| format!("{:.1} s pass", millis as f64 / 1_000.0));
                 self.time.pass_to(self.time.now() + millis);
             }
@@ -270,7 +298,7 @@ impl Sim {
             }
             for index in 0..self.devices.len() {
                 if self.devices.get(index).is_some_and(|device| device.disk.is_dead()) {
-                    self.kill(index, "at a commit")?;
+                    self.kill(index, "at something that it writes")?;
                 }
             }
             let done = std::mem::take(&mut *locked(&self.done));
@@ -314,7 +342,7 @@ impl Sim {
     fn say(&mut self, words: impl FnOnce() -> String) {
         if self.plan.telling {
             let now = self.time.now();
-            self.story.push(format!("{:>9.3} s  {}", now as f64 / 1_000.0, words()));
+            locked(&self.story).push(format!("{:>9.3} s  {}", now as f64 / 1_000.0, words()));
         }
     }
 }

@@ -5,6 +5,7 @@ use super::tasks::Process;
 use super::{Sim, Violation};
 use portal_core::sync::SyncReport;
 use portal_core::{PortalError, Reason};
+use portal_server_mock::world::Access;
 use uuid::Uuid;
 
 /// What came of an act.
@@ -37,7 +38,7 @@ impl Sim {
                 }
                 if let (Ok(report), Some(book)) = (&result, book)
                     && report.complete
-                    && !super::locked(&self.wire).gave_stale(process, asked)
+                    && !super::locked(&self.wire).told.gave_stale(process, asked)
                 {
                     self.check_nothing_lost(index, book, epoch, head)?;
                 }
@@ -107,7 +108,11 @@ impl Sim {
         if let (Some(directory), Some(person)) = (current, owner)
             && self.book_of(index).is_none()
         {
-            self.books.push(Book::new(index, person, directory));
+            let mut book = Book::new(index, person, directory);
+            // Signed in while the practice was ending their access: these records go at the next request.
+            let client = self.people.get(person).map(|person| person.client).unwrap_or_default();
+            book.leaving = super::locked(&self.world).access(client) == Some(Access::Revoked);
+            self.books.push(book);
         }
     }
 }

@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+/// Of so many runs one is made again.
+const ONE_IN: u64 = 100;
+
 /// What many runs came to.
 #[derive(Debug, Default)]
 pub struct Many {
@@ -52,8 +55,9 @@ pub fn many(
                     if place >= seeds || over.load(Ordering::Relaxed) {
                         return shelf::clear();
                     }
-                    let seed = first + place;
-                    let one = twice(seed, steps);
+                    let seed = first.wrapping_add(place);
+                    let plan = Plan::new(seed, steps);
+                    let one = if place.is_multiple_of(ONE_IN) { again(&plan) } else { run(plan) };
                     let mut many = locked(&many);
                     many.seeds += 1;
                     many.steps += one.steps;
@@ -73,23 +77,24 @@ pub fn many(
     many
 }
 
-/// One run; one in a hundred is run again, where its trace must be the same (I37), also with every
-/// wall clock eleven years ahead (I27).
-fn twice(seed: u64, steps: u64) -> Run {
-    let mut first = run(Plan::new(seed, steps));
-    if seed.is_multiple_of(100) && first.violation.is_none() {
-        let mut again = Plan::new(seed, steps);
-        let mut differs = |plan: Plan, invariant: &'static str| {
-            let other = run(plan);
-            if other.trace != first.trace {
-                let what = format!("the trace is {:016x} and then {:016x}", first.trace, other.trace);
-                first.violation = Some(Violation { invariant, what });
-            }
-        };
-        differs(again.clone(), "I37");
-        again.wall = 11 * 365 * 86_400_000;
-        differs(again, "I27");
+/// One run, and the same once more, where its trace must be the same (I37), also with every wall clock
+/// eleven years ahead (I27).
+fn again(plan: &Plan) -> Run {
+    let mut first = run(plan.clone());
+    if first.violation.is_some() {
+        return first;
     }
+    let mut differs = |plan: Plan, invariant: &'static str| {
+        let other = run(plan);
+        if other.trace != first.trace || invariant == "I37" && other.bodies != first.bodies {
+            let of = |run: &Run| format!("{:016x}/{:016x}", run.trace, run.bodies);
+            let what = format!("the trace is {} and then {}", of(&first), of(&other));
+            first.fired.insert(invariant);
+            first.violation = Some(Violation { invariant, what });
+        }
+    };
+    differs(Plan { wall: 11 * 365 * 86_400_000, ..plan.clone() }, "I27");
+    differs(plan.clone(), "I37");
     first
 }
 
@@ -103,7 +108,13 @@ pub struct Hunt {
     pub runs: u64,
     /// Where it showed.
     pub found: Option<Found>,
+    /// What else did not hold in the first of its runs.
+    pub fired: BTreeSet<&'static str>,
 }
+
+/// So many runs of each bug, and the one that found it, go on when a check does not hold: which others do not?
+#[cfg(feature = "proof")]
+const GO_ON: u64 = 30;
 
 /// Runs seeds from 1 on with each bug planted, until it is found; on all cores, a bug a core. Tells
 /// each result as soon as it is there, and gives them in order.
@@ -123,13 +134,17 @@ pub fn hunt(
                     let place = usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
                     let Some(mutant) = mutants.get(place).copied() else { return shelf::clear() };
                     portal_core::proof::plant(Some(mutant));
-                    let mut hunt = Hunt { mutant, runs: 0, found: None };
+                    let mut hunt = Hunt { mutant, runs: 0, found: None, fired: BTreeSet::new() };
                     while hunt.found.is_none() && hunt.runs < most {
+                        let (seed, plan) = (hunt.runs + 1, Plan::new(hunt.runs + 1, steps));
+                        let one = if hunt.runs.is_multiple_of(ONE_IN) { again(&plan) } else { run(plan) };
                         hunt.runs += 1;
-                        let seed = hunt.runs;
-                        let run = twice(seed, steps);
-                        let found = |violation| Found { seed, steps: run.steps, violation };
-                        hunt.found = run.violation.map(found);
+                        hunt.fired.extend(one.fired);
+                        let found = |violation| Found { seed, steps: one.steps, violation };
+                        hunt.found = one.violation.map(found);
+                    }
+                    for seed in (1..=GO_ON).chain(hunt.found.as_ref().map(|found| found.seed)) {
+                        hunt.fired.extend(run(Plan { goes_on: true, ..Plan::new(seed, steps) }).fired);
                     }
                     portal_core::proof::plant(None);
                     tell(&hunt);
@@ -143,9 +158,9 @@ pub fn hunt(
     hunts.into_iter().map(|(_, hunt)| hunt).collect()
 }
 
-/// One run with its story.
+/// One run with its story, made again like one in a hundred.
 pub fn replay(seed: u64, steps: u64) -> Run {
-    let told = run(Plan { telling: true, ..Plan::new(seed, steps) });
+    let told = again(&Plan { telling: true, ..Plan::new(seed, steps) });
     shelf::clear();
     told
 }
@@ -153,11 +168,13 @@ pub fn replay(seed: u64, steps: u64) -> Run {
 /// The shortest story of a run that failed: steps after the failure go, then as many of the others as
 /// can be left out while the same thing fails.
 pub fn shrink(seed: u64, steps: u64) -> Run {
-    let whole = run(Plan::new(seed, steps));
+    let whole = again(&Plan::new(seed, steps));
     let Some(violation) = whole.violation else { return whole };
+    let compared = matches!(violation.invariant, "I27" | "I37");
+    let once = |plan: Plan| if compared { again(&plan) } else { run(plan) };
     let fails = |without: &BTreeSet<u64>| {
         let plan = Plan { without: without.clone(), ..Plan::new(seed, whole.steps) };
-        run(plan).violation.is_some_and(|found| found.invariant == violation.invariant)
+        once(plan).violation.is_some_and(|found| found.invariant == violation.invariant)
     };
     let mut without = BTreeSet::new();
     let mut size = whole.steps.div_ceil(2).max(1);
@@ -180,7 +197,7 @@ pub fn shrink(seed: u64, steps: u64) -> Run {
         }
         size = size.div_ceil(2);
     }
-    let told = run(Plan { telling: true, without, ..Plan::new(seed, whole.steps) });
+    let told = once(Plan { telling: true, without, ..Plan::new(seed, whole.steps) });
     shelf::clear();
     told
 }

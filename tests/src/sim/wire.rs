@@ -1,15 +1,17 @@
 //! The network: requests and answers on their way, in virtual time, with everything that befalls them.
 #![allow(clippy::indexing_slicing, reason = "what a JSON value lacks is null")]
 
+use super::checks::number_of;
 use super::dice::Dice;
 use super::disk::SimDisk;
 use super::faults::Faults;
 use super::tasks::Process;
 use super::time::Time;
+use super::told::{Told, What, refresh_token, what};
 use crate::practice::locked;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use portal_core::ports::{Exchange, Transport, TransportError};
 use portal_server_mock::{Outcome, World, handle};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,40 +20,6 @@ use tokio::sync::oneshot;
 
 /// An answer, or that there is none.
 pub(crate) type Reply = Result<Response<Vec<u8>>, TransportError>;
-
-/// What a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
-    /// A page of the feed.
-    Feed,
-    /// Ops.
-    Ops,
-    /// A refresh of the tokens.
-    Refresh,
-    /// Anything else.
-    Other,
-}
-
-/// A request that left, as the checks look at it.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    /// Who sent it.
-    pub(crate) process: Process,
-    /// What for.
-    pub(crate) what: What,
-    /// When.
-    pub(crate) at: u64,
-    /// Nothing may be sent before then: the practice said so.
-    pub(crate) floor: u64,
-    /// Requests of the same kind that it had under way.
-    pub(crate) beside: usize,
-    /// The practice has refused its present token.
-    pub(crate) rejected: bool,
-    /// Lanes in it that the practice wanted later.
-    pub(crate) early_lanes: Vec<String>,
-    /// It shows a refresh token whose successor was used.
-    pub(crate) used_up: bool,
-}
 
 struct Open {
     process: Process,
@@ -68,15 +36,8 @@ enum Packet {
     Answer { call: u64, reply: Reply },
 }
 
-/// What the practice told one process.
-#[derive(Default)]
-struct Told {
-    floor: u64,
-    lanes: BTreeMap<String, u64>,
-    rejected: bool,
-    /// When it was last given an earlier page.
-    stale: Option<u64>,
-}
+/// A page of the feed and its address.
+type Page = (Uri, Response<Vec<u8>>);
 
 /// The network.
 pub(crate) struct Wire {
@@ -90,21 +51,19 @@ pub(crate) struct Wire {
     pub(crate) page: usize,
     packets: BTreeMap<(u64, u64), Packet>,
     open: BTreeMap<u64, Open>,
-    told: BTreeMap<Process, Told>,
-    /// Pages given to each process, as long as it is one person's.
-    pages: BTreeMap<Process, Vec<Response<Vec<u8>>>>,
+    /// What every process was told, and what it does.
+    pub(crate) told: Told,
+    /// Pages given to each process, with their addresses, as long as it is one person's.
+    pages: BTreeMap<Process, Vec<Page>>,
     /// Calls whose pages are not kept.
     forgotten: BTreeSet<u64>,
-    /// By access token, the refresh token that it was got for; and those whose successor was used.
-    got_for: BTreeMap<String, String>,
-    used_up: BTreeSet<String>,
     number: u64,
-    /// Requests that left in the present step.
-    pub(crate) sent: Vec<Sent>,
     /// What happened in the present step, for the story and the trace.
     pub(crate) events: Vec<String>,
     /// What happened so far, in one number.
     pub(crate) trace: u64,
+    /// What was in every request so far, in one number: ids in it begin with a device's wall clock.
+    pub(crate) bodies: u64,
     /// Whether events are told in words.
     pub(crate) telling: bool,
 }
@@ -120,15 +79,13 @@ impl Wire {
             page: 500,
             packets: BTreeMap::new(),
             open: BTreeMap::new(),
-            told: BTreeMap::new(),
+            told: Told::default(),
             pages: BTreeMap::new(),
             forgotten: BTreeSet::new(),
-            got_for: BTreeMap::new(),
-            used_up: BTreeSet::new(),
             number: 0,
-            sent: Vec::new(),
             events: Vec::new(),
             trace: 0,
+            bodies: 0,
             telling: false,
         }
     }
@@ -143,15 +100,15 @@ impl Wire {
         self.open.values().all(|open| open.reply.is_closed())
     }
 
-    /// Whether a process was given an earlier page since then: it cannot know.
-    pub(crate) fn gave_stale(&self, process: Process, since: u64) -> bool {
-        self.told.get(&process).and_then(|told| told.stale).is_some_and(|at| at >= since)
+    /// Whether a process waits for an answer.
+    pub(crate) fn asks(&self, process: Process) -> bool {
+        self.open.values().any(|open| open.process == process && !open.reply.is_closed())
     }
 
     /// A process is gone: nobody waits for its answers. What it sent goes on.
     pub(crate) fn kill(&mut self, process: Process) {
         self.open.retain(|_, open| open.process != process);
-        self.told.remove(&process);
+        self.told.kill(process);
         self.pages.remove(&process);
     }
 
@@ -196,10 +153,16 @@ impl Wire {
         let (reply, answer) = oneshot::channel();
         let Exchange { request, timeout, .. } = exchange;
         let (what, now) = (what(&request), self.time.now());
-        self.look(process, what, &request);
+        let alike = |other: What| (what == What::Refresh) == (other == What::Refresh) && other != What::Other;
+        let open = self.open.values();
+        let beside =
+            open.filter(|open| open.process == process && alike(open.what) && !open.reply.is_closed());
+        self.told.leaves(process, what, &request, now, beside.count());
         self.number += 1;
         let call = self.number;
         self.note(call ^ ((what as u64) << 60));
+        self.note(now);
+        self.bodies = self.bodies.rotate_left(5) ^ number_of(&request.body());
         self.tell(|| {
             format!("#{call} {} {} leaves device {}", request.method(), request.uri().path(), process.0)
         });
@@ -227,35 +190,6 @@ impl Wire {
         answer
     }
 
-    /// Writes down what the checks want to know of a request that leaves.
-    fn look(&mut self, process: Process, what: What, request: &Request<Vec<u8>>) {
-        if what == What::Other {
-            return;
-        }
-        let (at, told) = (self.time.now(), self.told.entry(process).or_default());
-        let mut early_lanes = Vec::new();
-        if what == What::Ops && told.lanes.values().any(|floor| at < *floor) {
-            let body: serde_json::Value = serde_json::from_slice(request.body()).unwrap_or_default();
-            for lane in body["ops"].as_array().into_iter().flatten().filter_map(|op| op["lane"].as_str()) {
-                if told.lanes.get(lane).is_some_and(|floor| at < *floor) {
-                    early_lanes.push(lane.to_owned());
-                }
-            }
-        }
-        let (floor, rejected) = (told.floor, told.rejected);
-        let alike = |other: What| (what == What::Refresh) == (other == What::Refresh) && other != What::Other;
-        let open = self.open.values();
-        let beside =
-            open.filter(|open| open.process == process && alike(open.what) && !open.reply.is_closed());
-        let beside = beside.count();
-        let used_up = self.used_up.contains(&refresh_token(request));
-        self.sent.push(Sent { process, what, at, floor, beside, rejected, early_lanes, used_up });
-        let bearer = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-        if let Some(used) = bearer.and_then(|bearer| self.got_for.get(bearer.trim_start_matches("Bearer "))) {
-            self.used_up.insert(used.clone());
-        }
-    }
-
     /// The next packet arrives.
     pub(crate) fn deliver(&mut self, world: &mut World) {
         let Some(((due, _), packet)) = self.packets.pop_first() else { return };
@@ -268,11 +202,7 @@ impl Wire {
 
     fn arrive(&mut self, call: u64, request: &Request<Vec<u8>>, copy: bool, world: &mut World) {
         let (now, what) = (self.time.now(), what(request));
-        let strikes = what != What::Other || request.uri().path().starts_with("/v1/");
-        if strikes
-            && !copy
-            && let Some(response) = self.instead(what)
-        {
+        if !copy && let Some(response) = self.instead(what) {
             self.tell(|| format!("#{call} meets {}", response.status()));
             // Whoever answered in the practice's place meets every copy of it.
             self.packets
@@ -293,7 +223,7 @@ impl Wire {
         if copy {
             return;
         }
-        let reply = if strikes { self.on_its_way_back(call, what, response) } else { Ok(response) };
+        let reply = self.on_its_way_back(call, what, request.uri(), response);
         let due = now + self.latency();
         self.put(due, Packet::Answer { call, reply });
     }
@@ -322,7 +252,13 @@ impl Wire {
         None
     }
 
-    fn on_its_way_back(&mut self, call: u64, what: What, mut response: Response<Vec<u8>>) -> Reply {
+    fn on_its_way_back(
+        &mut self,
+        call: u64,
+        what: What,
+        address: &Uri,
+        mut response: Response<Vec<u8>>,
+    ) -> Reply {
         let faults = self.faults.clone();
         if self.dice.chance(faults.lose_answer) {
             self.tell(|| format!("the answer to #{call} is lost"));
@@ -334,16 +270,23 @@ impl Wire {
         if what == What::Feed && response.status() == 200 {
             let pages = self.open.get(&call).map(|open| open.process);
             let pages = self.pages.entry(pages.unwrap_or_default()).or_default();
-            let earlier =
-                self.dice.chance(faults.stale_page).then(|| self.dice.pick(pages).cloned()).flatten();
+            let earlier = self.dice.chance(faults.stale_page).then(|| {
+                // A cache goes by the address, mostly.
+                let same = pages.iter().filter(|(of, _)| of == address).cloned().collect::<Vec<_>>();
+                if self.dice.chance(0.5) {
+                    self.dice.pick(&same).cloned()
+                } else {
+                    self.dice.pick(pages).cloned()
+                }
+            });
             if !self.forgotten.contains(&call) {
-                pages.push(response.clone());
+                pages.push((address.clone(), response.clone()));
             }
-            if let Some(earlier) = earlier {
+            if let Some((_, earlier)) = earlier.flatten() {
                 self.tell(|| format!("#{call} is answered with an earlier page"));
                 let now = self.time.now();
                 let process = self.open.get(&call).map(|open| open.process);
-                self.told.entry(process.unwrap_or_default()).or_default().stale = Some(now);
+                self.told.is_given_an_earlier_page(process.unwrap_or_default(), now);
                 return Ok(earlier);
             }
         }
@@ -360,54 +303,20 @@ impl Wire {
 
     fn answer(&mut self, call: u64, reply: Reply) {
         let Some(open) = self.open.remove(&call) else { return };
-        self.remember(&open, &reply);
+        if let (Ok(reply), false) = (&reply, open.reply.is_closed()) {
+            for (lane, wait) in self.told.hears(open.process, open.what, &open.shows, reply, self.time.now())
+            {
+                self.tell(|| format!("device {} is to wait {wait} s in {lane}", open.process.0));
+            }
+        } else if !open.reply.is_closed() {
+            self.told.disturbed(open.process);
+        }
         self.note(call ^ reply.as_ref().map_or(1, |reply| u64::from(reply.status().as_u16()) << 20));
         self.tell(|| match &reply {
             Ok(reply) => format!("#{call}: device {} hears {}", open.process.0, reply.status()),
             Err(error) => format!("#{call}: device {} hears that the {error}", open.process.0),
         });
         let _ = open.reply.send(reply);
-    }
-
-    /// What the practice asked of a process, which the checks hold it to.
-    fn remember(&mut self, open: &Open, reply: &Reply) {
-        if open.reply.is_closed() {
-            return;
-        }
-        let (now, told) = (self.time.now(), self.told.entry(open.process).or_default());
-        let Ok(reply) = reply else { return };
-        let seconds = reply.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
-        match (open.what, reply.status().as_u16()) {
-            (What::Feed | What::Ops | What::Refresh, 429 | 503) => {
-                told.floor = told.floor.max(now + 1_000 * seconds.unwrap_or(0));
-            }
-            (What::Feed | What::Ops, 401) => told.rejected = true,
-            (What::Refresh, 200) => {
-                // One that broke off brought nothing.
-                let whole = serde_json::from_slice::<serde_json::Value>(reply.body());
-                told.rejected &= whole.is_err();
-                if let Some(access) =
-                    whole.ok().and_then(|tokens| tokens["access_token"].as_str().map(str::to_owned))
-                {
-                    self.got_for.insert(access, open.shows.clone());
-                }
-            }
-            (What::Ops, 200) => {
-                let body: serde_json::Value = serde_json::from_slice(reply.body()).unwrap_or_default();
-                for result in body["results"].as_array().into_iter().flatten() {
-                    let wait = result["problem"]["retry_after_s"].as_u64();
-                    if let (Some("retry"), Some(lane)) = (result["status"].as_str(), result["lane"].as_str())
-                    {
-                        told.lanes.insert(lane.to_owned(), now + 1_000 * wait.unwrap_or(0));
-                        if self.telling {
-                            let (who, wait) = (open.process.0, wait.unwrap_or(0));
-                            self.events.push(format!("device {who} is to wait {wait} s in {lane}"));
-                        }
-                    }
-                }
-            }
-            _ => {}
-        }
     }
 }
 
@@ -433,24 +342,6 @@ impl Transport for Line {
         let answer = locked(&self.wire).leave(self.process, exchange);
         answer.map(|reply| reply.unwrap_or(Err(TransportError::ConnectionLost))).boxed()
     }
-}
-
-fn what(request: &Request<Vec<u8>>) -> What {
-    match request.uri().path() {
-        "/v1/sync" => What::Feed,
-        "/v1/ops" => What::Ops,
-        "/oauth/token" if request.body().starts_with(b"grant_type=refresh_token") => What::Refresh,
-        _ => What::Other,
-    }
-}
-
-fn refresh_token(request: &Request<Vec<u8>>) -> String {
-    if what(request) != What::Refresh {
-        return String::new();
-    }
-    let mut fields = url::form_urlencoded::parse(request.body());
-    let token = fields.find(|(name, _)| name == "refresh_token");
-    token.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 /// A page with one record more, which no version should have sent; it stands first.

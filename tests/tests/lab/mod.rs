@@ -33,7 +33,7 @@ pub fn open(
     seed: u64,
     mode: Mode,
 ) -> Result<Arc<Portal>, PortalError> {
-    let files = Files::Directory(directory.to_owned());
+    let files = Files::directory(directory);
     let ports = Ports { transport, clock, entropy: Arc::new(SeededEntropy::new(seed)), vault, files };
     Portal::open_with(&config(directory), ports, mode)
 }

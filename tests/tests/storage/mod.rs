@@ -10,7 +10,8 @@ pub mod verbs;
 use async_trait::async_trait;
 use portal_core::account::Registration;
 use portal_core::ports::{
-    Exchange, Files, KeyPolicy, KeyVault, Ports, Transport, TransportError, VaultError,
+    AppDirectory, Exchange, FileSystem, Files, KeyPolicy, KeyVault, Lock, Ports, Stamp, Transport,
+    TransportError, VaultError,
 };
 use portal_core::runtime::Mode;
 use portal_core::{Portal, PortalError};
@@ -18,7 +19,9 @@ use portal_server_mock::World;
 use portal_tests::phone::{PASSWORD, browse, config, now, registration};
 use portal_tests::practice::{Practice, SeededEntropy, locked};
 use std::collections::BTreeMap;
+use std::io::Result;
 use std::path::{Path, PathBuf};
+use std::result::Result as Outcome;
 use std::sync::{Arc, Mutex};
 
 /// The login that the main client gets.
@@ -84,7 +87,12 @@ impl Vault {
         locked(&self.count).disarm()
     }
 
-    fn works(&self) -> Result<(), VaultError> {
+    /// Whose keys are in it.
+    pub fn aliases(&self) -> Vec<String> {
+        locked(&self.keys).keys().cloned().collect()
+    }
+
+    fn works(&self) -> Outcome<(), VaultError> {
         match locked(&self.count).fails() {
             true => Err(VaultError::Failed { code: 77 }),
             false => Ok(()),
@@ -93,7 +101,7 @@ impl Vault {
 }
 
 impl KeyVault for Vault {
-    fn create(&self, alias: String, _: KeyPolicy) -> Result<(), VaultError> {
+    fn create(&self, alias: String, _: KeyPolicy) -> Outcome<(), VaultError> {
         self.works()?;
         let mut keys = locked(&self.keys);
         let fresh = u8::try_from(keys.len() % 200 + 17).unwrap();
@@ -104,20 +112,93 @@ impl KeyVault for Vault {
         Ok(())
     }
 
-    fn wrap(&self, alias: String, plaintext: Vec<u8>) -> Result<Vec<u8>, VaultError> {
+    fn wrap(&self, alias: String, plaintext: Vec<u8>) -> Outcome<Vec<u8>, VaultError> {
         self.works()?;
         let key = *locked(&self.keys).get(&alias).ok_or(VaultError::KeyGone { code: 1 })?;
         Ok(plaintext.into_iter().map(|byte| byte ^ key).collect())
     }
 
-    fn unwrap(&self, alias: String, wrapped: Vec<u8>) -> Result<Vec<u8>, VaultError> {
+    fn unwrap(&self, alias: String, wrapped: Vec<u8>) -> Outcome<Vec<u8>, VaultError> {
         self.wrap(alias, wrapped)
     }
 
-    fn delete(&self, alias: String) -> Result<(), VaultError> {
+    fn delete(&self, alias: String) -> Outcome<(), VaultError> {
         self.works()?;
         locked(&self.keys).remove(&alias);
         Ok(())
+    }
+}
+
+/// The app's directory, of whose small files the Nth call fails and does nothing.
+#[derive(Default)]
+pub struct SmallFiles(Mutex<Count>);
+
+impl SmallFiles {
+    /// Lets the `nth` call from now on fail, counted from 1.
+    pub fn arm(&self, nth: usize) {
+        locked(&self.0).arm(nth);
+    }
+
+    /// Lets none fail any more; whether one did.
+    pub fn disarm(&self) -> bool {
+        locked(&self.0).disarm()
+    }
+
+    fn works(&self) -> Result<&AppDirectory> {
+        match locked(&self.0).fails() {
+            true => Err(std::io::Error::other("a bad block")),
+            false => Ok(&AppDirectory),
+        }
+    }
+}
+
+impl FileSystem for SmallFiles {
+    fn make_directory(&self, path: &Path) -> Result<()> {
+        self.works()?.make_directory(path)
+    }
+
+    fn make_file(&self, path: &Path) -> Result<()> {
+        self.works()?.make_file(path)
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        self.works()?.read(path)
+    }
+
+    fn stamp(&self, path: &Path) -> Result<Option<Stamp>> {
+        self.works()?.stamp(path)
+    }
+
+    fn names(&self, directory: &Path) -> Result<Vec<String>> {
+        self.works()?.names(directory)
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.works()?.replace(path, bytes)
+    }
+
+    fn remove_unfinished(&self, path: &Path) {
+        AppDirectory.remove_unfinished(path);
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        self.works()?.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        self.works()?.remove(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> Result<()> {
+        self.works()?.sync_directory(path)
+    }
+
+    fn lock(&self, path: &Path) -> Result<Lock> {
+        self.works()?.lock(path)
+    }
+
+    fn try_lock(&self, path: &Path) -> Result<Option<Lock>> {
+        self.works()?.try_lock(path)
     }
 }
 
@@ -156,7 +237,7 @@ impl Net {
 
 #[async_trait]
 impl Transport for Net {
-    async fn send(&self, exchange: Exchange) -> Result<http::Response<Vec<u8>>, TransportError> {
+    async fn send(&self, exchange: Exchange) -> Outcome<http::Response<Vec<u8>>, TransportError> {
         let fails = locked(&self.count).fails();
         if fails && !*locked(&self.after_arrival) {
             return Err(TransportError::ConnectionLost);
@@ -174,6 +255,7 @@ pub struct Rig {
     pub practice: Arc<Practice>,
     pub net: Arc<Net>,
     pub vault: Arc<Vault>,
+    pub small: Arc<SmallFiles>,
     pub root: PathBuf,
     portal: Option<Arc<Portal>>,
     seed: u64,
@@ -197,6 +279,7 @@ impl Rig {
             practice: practice.clone(),
             net: Net::new(practice),
             vault: vault.clone(),
+            small: Arc::default(),
             root: root.to_owned(),
             portal: None,
             seed,
@@ -207,7 +290,7 @@ impl Rig {
     }
 
     /// Opens the portal, or opens it again.
-    pub fn open(&mut self) -> Result<(), PortalError> {
+    pub fn open(&mut self) -> Outcome<(), PortalError> {
         self.portal = None;
         self.seed += 1_000;
         let ports = Ports {
@@ -215,7 +298,7 @@ impl Rig {
             clock: self.practice.clock.clone(),
             entropy: Arc::new(SeededEntropy::new(self.seed)),
             vault: Arc::<Vault>::clone(&self.vault) as Arc<dyn KeyVault>,
-            files: Files::Directory(self.root.clone()),
+            files: Files::Directory(self.root.clone(), self.small.clone()),
         };
         self.portal = Some(Portal::open_with(&config(&self.root), ports, Mode::Inline)?);
         Ok(())
@@ -231,7 +314,7 @@ impl Rig {
     }
 
     /// Signs in through the practice's pages.
-    pub fn sign_in(&self) -> Result<(), PortalError> {
+    pub fn sign_in(&self) -> Outcome<(), PortalError> {
         let url = now(self.portal().account().sign_in_begin())?;
         let redirect = browse(&self.practice, &url, LOGIN, PASSWORD).expect("a browser that comes back");
         now(self.portal().account().sign_in_finish(redirect))

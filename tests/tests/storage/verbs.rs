@@ -5,6 +5,7 @@ use super::Rig;
 use super::script::Ledger;
 use portal_core::PortalError;
 use portal_core::messages::{Draft, NewThread, Recipient};
+use portal_server_mock::world::Policy;
 use portal_tests::phone::now;
 use std::time::Duration;
 
@@ -73,6 +74,13 @@ fn reply(rig: &mut Rig, round: usize) -> Result<(), PortalError> {
     Ok(())
 }
 
+fn longest_message(rig: &Rig, message_max_chars: u32) {
+    rig.practice.act(|world, _| {
+        let policy = Policy { message_max_chars, ..world.practice().policy.clone() };
+        world.set_policy(policy);
+    });
+}
+
 fn look(rig: &mut Rig, _: usize) -> Result<(), PortalError> {
     now(rig.portal().messages().search("form".into(), 100))?;
     now(rig.portal().messages().print(rig.threads[0].clone()))?;
@@ -139,6 +147,45 @@ pub fn cases() -> Vec<Case> {
                 now(rig.portal().outbox().discard(entry))
             },
             promise: |ledger, round| take_back(ledger, &letter(round)),
+            texts: |round| vec![letter(round)],
+        },
+        Case {
+            name: "retry",
+            before: |rig, round| {
+                // What the round before retried leaves first.
+                sync(rig, round)?;
+                send(rig, round)?;
+                longest_message(rig, 3);
+                sync(rig, round)?;
+                longest_message(rig, 2_000);
+                sync(rig, round)
+            },
+            prepared: |ledger, round| write(ledger, &letter(round)),
+            verb: |rig, round| {
+                let entry = entry(rig, &letter(round))?;
+                now(rig.portal().outbox().retry(entry))
+            },
+            promise: none,
+            texts: |round| vec![letter(round)],
+        },
+        Case {
+            name: "discard_draft",
+            before: |rig, round| draft(rig, format!("Draft {round}")),
+            prepared: |ledger, round| drop(ledger.drafts.insert("reply".into(), format!("Draft {round}"))),
+            verb: |rig, _| {
+                let drafts = now(rig.portal().messages().drafts())?;
+                let keys = drafts.into_iter().filter_map(|listed| listed.draft.key);
+                keys.into_iter().try_for_each(|key| now(rig.portal().messages().discard_draft(key)))
+            },
+            promise: |ledger, _| ledger.drafts.clear(),
+            texts: no_texts,
+        },
+        Case {
+            name: "sign in again",
+            before: send,
+            prepared: |ledger, round| write(ledger, &letter(round)),
+            verb: |rig, _| rig.sign_in(),
+            promise: none,
             texts: |round| vec![letter(round)],
         },
         Case {

@@ -76,7 +76,7 @@ pub(super) fn in_lane_order(sim: &mut Sim) -> Result<(), String> {
 pub(super) fn nothing_lost(sim: &mut Sim) -> Result<(), String> {
     // Records that another person's stand before are looked at when their owner has signed in again.
     for place in sim.open_books() {
-        let shown = sim.outbox_of(place);
+        let shown = sim.outbox_of(place)?;
         let Some(book) = sim.books.get(place) else { continue };
         for entry in book.entries.iter().filter(|entry| entry.owed == Owed::Once) {
             let arrived = sim.arrived.get(&entry.text).copied().unwrap_or(0);
@@ -103,7 +103,7 @@ pub(super) fn records_stay(sim: &mut Sim) -> Result<(), String> {
 
 pub(super) fn refused_means_not_done(sim: &mut Sim) -> Result<(), String> {
     for book in sim.open_books() {
-        for shown in sim.outbox_of(book) {
+        for shown in sim.outbox_of(book)? {
             if matches!(shown.state, OutboxState::Refused { .. }) && sim.arrived.contains_key(&shown.text) {
                 return Err(format!("\"{}\" arrived and is shown as refused", shown.text));
             }

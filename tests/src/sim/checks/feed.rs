@@ -54,6 +54,8 @@ pub(crate) struct Base {
     /// What the outbox holds, in words, and what the drafts do.
     pub(super) outbox: String,
     pub(super) drafts: String,
+    /// The keys of ops whose answer is kept.
+    pub(super) settled: Vec<Uuid>,
     /// The texts of rows that the base before did not have.
     pub(super) new_texts: Vec<String>,
 }
@@ -195,6 +197,9 @@ fn read_own(raw: &Connection, base: &mut Base) -> rusqlite::Result<()> {
         let (key, reason, args) =
             (row.get_ref(1)?.as_bytes()?, row.get_ref(3)?.as_str()?, row.get_ref(4)?.as_str()?);
         let thread = lane.rsplit(':').next().and_then(|id| id.parse().ok()).unwrap_or_default();
+        if state >= 2 {
+            base.settled.push(key.try_into().map(Uuid::from_bytes).unwrap_or_default());
+        }
         draws(&mut base.queued, thread, &(key, state, reason, args));
         let words = if lane == "draft" { &mut base.drafts } else { &mut base.outbox };
         words.extend([reason, args, "\n"]);

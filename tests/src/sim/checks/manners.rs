@@ -1,15 +1,17 @@
 //! How a phone behaves towards the practice, and whether everything comes to rest.
 
 use crate::practice::locked;
-use crate::sim::wire::{Sent, What};
+use crate::sim::told::{Sent, What};
 use crate::sim::{Sim, Violation};
-use portal_core::Reason;
 use portal_core::account::SessionState;
 use portal_core::outbox::OutboxState;
+use portal_core::{Portal, Reason};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
 fn sent(sim: &Sim) -> Vec<Sent> {
-    locked(&sim.wire).sent.clone()
+    locked(&sim.wire).told.sent.clone()
 }
 
 pub(super) fn retry_after(sim: &mut Sim) -> Result<(), String> {
@@ -28,6 +30,48 @@ pub(super) fn lane_waits(sim: &mut Sim) -> Result<(), String> {
         Some(sent) => Err(format!("device {} sent from {:?} too early", sent.process.0, sent.early_lanes)),
         None => Ok(()),
     }
+}
+
+/// After a good answer, whoever asks for nothing more has nothing to send but what the practice put off.
+pub(super) fn only_its_lane_waits(sim: &mut Sim) -> Result<(), String> {
+    for place in sim.moved() {
+        let active = |portal: Arc<Portal>| portal.account().session().state == SessionState::Active;
+        let Some(book) = sim.books.get(place).filter(|_| sim.portal_of(place).is_some_and(active)) else {
+            continue;
+        };
+        let Some(device) = sim.devices.get_mut(book.device) else { continue };
+        if device.at_the_door || device.full.load(Ordering::Relaxed) {
+            continue;
+        }
+        let process = device.process();
+        let wire = locked(&sim.wire);
+        let Some(held) = wire.told.may_wait(process).filter(|_| !wire.asks(process)).cloned() else {
+            continue;
+        };
+        drop(wire);
+        let Some(raw) = device.raw(&book.directory) else { continue };
+        let waiting = || -> rusqlite::Result<Vec<String>> {
+            let mut lanes = raw.prepare_cached("SELECT DISTINCT lane FROM outbox WHERE state < 2")?;
+            lanes.query_map([], |row| row.get(0))?.collect()
+        };
+        let waiting = waiting().map_err(|error| error.to_string())?;
+        if let Some(lane) = waiting.iter().find(|lane| !held.contains(*lane)) {
+            return Err(format!("device {} leaves {lane} alone, and only {held:?} has to wait", process.0));
+        }
+    }
+    Ok(())
+}
+
+/// What the practice did or refused for good, and what is kept as such, does not leave again.
+pub(super) fn never_again(sim: &mut Sim) -> Result<(), String> {
+    for sent in sent(sim).iter().filter(|sent| !sent.keys.is_empty()) {
+        let Some(base) = sim.book_of(sent.process.0).and_then(|book| sim.bases.get(&book)) else { continue };
+        let key = base.settled.iter().map(Uuid::to_string).find(|key| sent.keys.contains(key));
+        if let Some(key) = key {
+            return Err(format!("device {} sends {key} again, whose answer it has", sent.process.0));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn single_flight(sim: &mut Sim) -> Result<(), String> {
@@ -71,7 +115,7 @@ pub(in crate::sim) fn nothing_is_unsent(sim: &mut Sim) -> Result<(), String> {
 
 fn nothing_is(sim: &Sim, books: Vec<usize>, so: impl Fn(&OutboxState) -> bool) -> Result<(), String> {
     for book in books {
-        if let Some(waits) = sim.outbox_of(book).into_iter().find(|shown| so(&shown.state)) {
+        if let Some(waits) = sim.outbox_of(book)?.into_iter().find(|shown| so(&shown.state)) {
             return Err(format!("\"{}\" still waits", waits.text));
         }
     }
@@ -80,7 +124,7 @@ fn nothing_is(sim: &Sim, books: Vec<usize>, so: impl Fn(&OutboxState) -> bool) -
 
 pub(super) fn refused_says_why(sim: &mut Sim) -> Result<(), String> {
     for book in sim.open_books() {
-        for shown in sim.outbox_of(book) {
+        for shown in sim.outbox_of(book)? {
             if let OutboxState::Refused { reason, .. } = &shown.state
                 && (*reason == Reason::Impossible || !shown.change.possible)
             {

@@ -42,10 +42,16 @@ impl Sim {
         open.then_some(portal)
     }
 
-    /// What its outbox lists.
-    pub(in crate::sim) fn outbox_of(&self, book: usize) -> Vec<OutboxEntry> {
-        let portal = self.portal_of(book);
-        portal.and_then(|portal| portal.outbox().entries().now_or_never()?.ok()).unwrap_or_default()
+    /// What its outbox lists; nothing while it is closed.
+    pub(in crate::sim) fn outbox_of(&self, book: usize) -> Result<Vec<OutboxEntry>, String> {
+        let Some(portal) = self.portal_of(book) else { return Ok(Vec::new()) };
+        match portal.outbox().entries().now_or_never() {
+            Some(Ok(entries)) => Ok(entries),
+            // Closed since: the answer says so, and it is not what it lists.
+            Some(Err(_)) if self.portal_of(book).is_none() => Ok(Vec::new()),
+            Some(Err(error)) => Err(format!("the outbox answers {error}")),
+            None => Err("the outbox does not answer".to_owned()),
+        }
     }
 
     /// Whether the practice has a text in a conversation that it took back since.
@@ -120,7 +126,7 @@ fn once_in(sim: &mut Sim, shown: &Shown) -> Result<(), String> {
             view.messages.iter().map(|m| (m.text.clone(), in_base(&m.state, m.n))).collect()
         }
         // Its conversation is not there, or not any more: the outbox shows it.
-        None => sim.outbox_of(shown.book).into_iter().map(|entry| (entry.text, false)).collect(),
+        None => sim.outbox_of(shown.book)?.into_iter().map(|entry| (entry.text, false)).collect(),
     };
     let Some(book) = sim.books.get(shown.book) else { return Ok(()) };
     let mut in_base = Vec::new();
@@ -225,18 +231,34 @@ pub(super) fn only_ones_own(sim: &mut Sim) -> Result<(), String> {
             sim.looked_at.remove(&(place, Screen::Threads));
             continue;
         };
+        let outbox = sim.outbox_of(place)?;
         let texts = list.threads.iter().flat_map(|thread| [&thread.subject, &thread.last_text]);
-        let outbox = sim.outbox_of(place);
         texts.chain(outbox.iter().map(|entry| &entry.text)).try_for_each(|text| own(text))?;
     }
     Ok(())
 }
 
+/// Of so many looks at a phone that moved, one is at its screen: what is old stays so until somebody is told.
+const SCREENS: u32 = 8;
+
+/// A screen is read again where the phone was told to, and compared where it was not.
 pub(super) fn no_screen_is_old(sim: &mut Sim) -> Result<(), String> {
     for device in &mut sim.devices {
-        if let Some(part) = device.shell.is_old() {
+        if !sim.look_at.contains(&device.index) {
+            continue;
+        }
+        device.looks += 1;
+        if device.looks.is_multiple_of(SCREENS)
+            && let Some(part) = device.shell.is_old()
+        {
             return Err(format!("device {}'s {part} moved and nobody was told", device.index));
         }
     }
     Ok(())
+}
+
+/// All of them, at rest.
+pub(super) fn no_screen_was_forgotten(sim: &mut Sim) -> Result<(), String> {
+    let mut old = sim.devices.iter_mut().filter_map(|device| Some((device.index, device.shell.is_old()?)));
+    old.next().map_or(Ok(()), |(index, part)| Err(format!("device {index}'s {part} is not what it could be")))
 }
