@@ -33,6 +33,10 @@ impl Sim {
         match done {
             Done::Synced { asked, book, epoch, head, result } => {
                 self.told(index, "synced", result.as_ref().err());
+                if result.as_ref().is_ok_and(|report| !report.complete) {
+                    // Its time was over: what is left is the background's, whenever that wakes.
+                    super::locked(&self.wire).told.disturbed(process);
+                }
                 if let Some(device) = self.devices.get_mut(index) {
                     device.in_step = result.as_ref().is_ok_and(|report| report.complete);
                 }
