@@ -2,7 +2,7 @@
 //! before they are used.
 
 use super::api::{self, Call, Failure};
-use super::install::Tombstone;
+use super::install::{Account, Tombstone};
 use super::oauth::{self, Tokens};
 use super::state::Event;
 use super::{Session, State, User, install};
@@ -87,7 +87,8 @@ impl Session {
         if !matches!(self.state(), State::Active) {
             return Err(self.store().err().map_or(Failure::Unauthorized, Failure::Local));
         }
-        let mut token = self.user_of(who)?.access;
+        let User { access: mut token, account: Account { install_id: install, .. }, .. } =
+            self.user_of(who)?;
         let mut refreshed = false;
         let answer = loop {
             let (method, url, json) = (method.clone(), url.clone(), json.clone());
@@ -95,6 +96,10 @@ impl Session {
                 // What another flight left may be old, too: only a token that came just now counts.
                 Err(Failure::Unauthorized) if !refreshed => {
                     (token, refreshed) = self.refresh(who, &token).await?;
+                    // Signed in again meanwhile, under another install: the numbers in it are not that one's.
+                    if self.user_of(who)?.account.install_id != install {
+                        return Err(Failure::Local(PortalError::storage(Reason::Suspended)));
+                    }
                 }
                 answer => break answer,
             }
