@@ -234,7 +234,11 @@ impl Run<'_> {
         if order.bug == Some(Bug::Keyless)
             && let Some(user) = raw::user(&order.place)
         {
-            std::fs::remove_file(user.join("master.key")).map_err(|error| error.to_string())?;
+            match std::fs::remove_file(user.join("master.key")) {
+                // Thrown away in a life before, which was killed while it opened.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|error| error.to_string())?,
+            }
         }
         let (practice, Phone { chart, ledger, .. }) = (&mut self.practice, phone);
         let end = life::live(order, moment, |report| {

@@ -260,5 +260,5 @@ pub(super) fn no_screen_is_old(sim: &mut Sim) -> Result<(), String> {
 /// All of them, at rest.
 pub(super) fn no_screen_was_forgotten(sim: &mut Sim) -> Result<(), String> {
     let mut old = sim.devices.iter_mut().filter_map(|device| Some((device.index, device.shell.is_old()?)));
-    old.next().map_or(Ok(()), |(index, part)| Err(format!("device {index}'s {part} is not what it could be")))
+    old.next().map_or(Ok(()), |(index, part)| Err(format!("device {index}'s {part} is old at rest")))
 }
